@@ -1,0 +1,1 @@
+//! The fleet of MCP servers: specifications, launching, supervision.

@@ -1,0 +1,1 @@
+//! One MCP endpoint per tenant over many servers.

@@ -1,0 +1,38 @@
+//! What a program can act on, beyond the kind.
+
+use std::time::Duration;
+
+/// Typed details of an [`Error`](super::Error).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Detail {
+    /// A version did not match; this is the current one.
+    Conflict {
+        /// The version now stored.
+        current: i64,
+    },
+    /// Try again after this long.
+    RetryAfter(Duration),
+    /// A field of the input is at fault.
+    Field {
+        /// Path of the field, `limits.requests_per_minute` or `/messages/0/role`.
+        path: String,
+        /// The nearest known name, where the field is unknown.
+        nearest: Option<String>,
+    },
+    /// The principal lacks this permission.
+    MissingScope {
+        /// The permission, `area:verb`.
+        scope: &'static str,
+    },
+    /// The size limit that was passed.
+    Limit {
+        /// The limit in bytes.
+        bytes: u64,
+    },
+    /// The MCP server at fault.
+    Server {
+        /// Its name in the fleet.
+        name: String,
+    },
+}

@@ -1,0 +1,31 @@
+//! The vocabulary of the MCP platform SDK.
+//!
+//! Everything another crate of the SDK builds on lives here: who acts for which tenant ([`scope`]), what
+//! went wrong ([`error`]), secrets ([`key`]), time ([`clock`]), the transaction that holds state, event and
+//! audit record together (`sql`), the audit chain ([`audit`]), tower layers ([`layer`]) and telemetry
+//! ([`telemetry`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mcp_core::scope::{Permissions, Principal, PrincipalId, PrincipalKind, Scope, TenantId};
+//!
+//! let principal = Principal {
+//!     id: PrincipalId::parse("user-789")?,
+//!     kind: PrincipalKind::User,
+//!     permissions: Permissions::parse(["tools:call"])?,
+//! };
+//! let scope = Scope::new(TenantId::parse("tenant-123")?, Arc::new(principal));
+//! scope.require("tools:call")?;
+//! assert!(scope.require("audit:read").is_err());
+//! # Ok::<(), mcp_core::Error>(())
+//! ```
+
+pub mod audit;
+pub mod clock;
+pub mod error;
+pub mod key;
+pub mod scope;
+pub mod strict;
+
+pub use error::{Error, ErrorKind, Result};
+pub use scope::{PlatformScope, Scope};

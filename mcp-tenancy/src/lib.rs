@@ -1,0 +1,1 @@
+//! Under construction in this first commit: the modules follow.
