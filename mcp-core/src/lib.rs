@@ -24,8 +24,10 @@ pub mod audit;
 pub mod clock;
 pub mod error;
 pub mod key;
+pub mod layer;
 pub mod scope;
 pub mod strict;
+pub mod telemetry;
 
 pub use error::{Error, ErrorKind, Result};
 pub use scope::{PlatformScope, Scope};

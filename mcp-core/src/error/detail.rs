@@ -13,6 +13,15 @@ pub enum Detail {
     },
     /// Try again after this long.
     RetryAfter(Duration),
+    /// A rate limit was hit; the figures go into the `RateLimit-*` headers.
+    RateLimit {
+        /// Requests the limit admits in its window.
+        limit: u64,
+        /// Requests left now.
+        remaining: u64,
+        /// Time until the limit is whole again.
+        reset: Duration,
+    },
     /// A field of the input is at fault.
     Field {
         /// Path of the field, `limits.requests_per_minute` or `/messages/0/role`.

@@ -12,4 +12,5 @@ mod value;
 pub use detail::Detail;
 pub use kind::{ErrorKind, Retry};
 pub use problem::Problem;
+pub(crate) use problem::seconds_rounded_up;
 pub use value::{Error, Result};

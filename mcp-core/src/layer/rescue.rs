@@ -1,0 +1,258 @@
+//! Errors become responses here and nowhere else.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::future::{CatchUnwind, FutureExt};
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::{Either, Full};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::{
+    error::{Detail, Error, ErrorKind, Problem},
+    scope::RequestId,
+};
+
+/// The body behind [`RescueLayer`]: the service's own, or a problem document.
+pub type RescueBody<B> = Either<B, Full<Bytes>>;
+
+const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// Turns every error from inside, a panic included, into an RFC 9457 response and one log line.
+///
+/// The caller gets the message and the typed details; causes and context pairs reach the log only. A 401
+/// carries `WWW-Authenticate`, a 429 `Retry-After` and `RateLimit-*`. Cancel-safe.
+#[derive(Debug, Clone)]
+pub struct RescueLayer {
+    challenge: HeaderValue,
+}
+
+impl RescueLayer {
+    /// With `challenge` as the `WWW-Authenticate` of a 401.
+    #[must_use]
+    pub const fn new(challenge: HeaderValue) -> Self {
+        Self { challenge }
+    }
+}
+
+impl Default for RescueLayer {
+    /// With the challenge `Bearer`.
+    fn default() -> Self {
+        Self::new(HeaderValue::from_static("Bearer"))
+    }
+}
+
+impl<S> Layer<S> for RescueLayer {
+    type Service = Rescue<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Rescue { inner, challenge: self.challenge.clone(), not_ready: None }
+    }
+}
+
+/// The service of [`RescueLayer`].
+#[derive(Debug)]
+pub struct Rescue<S> {
+    inner: S,
+    challenge: HeaderValue,
+    /// Why the inner service cannot take the next request, which is then answered with this.
+    not_ready: Option<Error>,
+}
+
+impl<S: Clone> Clone for Rescue<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), challenge: self.challenge.clone(), not_ready: None }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Rescue<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<Error>,
+{
+    type Response = Response<RescueBody<R>>;
+    type Error = std::convert::Infallible;
+    type Future = RescueFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if let Err(error) = ready!(self.inner.poll_ready(cx)) {
+            self.not_ready = Some(error.into());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let request_id = request.extensions().get::<RequestId>().cloned();
+        let challenge = self.challenge.clone();
+        let outcome = match self.not_ready.take() {
+            Some(error) => Outcome::NotReady { error: Some(error) },
+            None => Outcome::Running { inner: AssertUnwindSafe(self.inner.call(request)).catch_unwind() },
+        };
+        RescueFuture { outcome, request_id, challenge }
+    }
+}
+
+pin_project! {
+    #[project = OutcomeProjection]
+    #[derive(Debug)]
+    enum Outcome<F> {
+        Running { #[pin] inner: CatchUnwind<AssertUnwindSafe<F>> },
+        NotReady { error: Option<Error> },
+    }
+}
+
+pin_project! {
+    /// The future of [`Rescue`].
+    #[derive(Debug)]
+    pub struct RescueFuture<F> {
+        #[pin]
+        outcome: Outcome<F>,
+        request_id: Option<RequestId>,
+        challenge: HeaderValue,
+    }
+}
+
+impl<F, R, E> Future for RescueFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<Error>,
+{
+    type Output = Result<Response<RescueBody<R>>, std::convert::Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let defect = || Error::internal("layer.rescue", "the server met a defect of its own");
+        let error = match this.outcome.project() {
+            OutcomeProjection::NotReady { error } => error.take().unwrap_or_else(defect),
+            OutcomeProjection::Running { inner } => match ready!(inner.poll(cx)) {
+                Ok(Ok(response)) => return Poll::Ready(Ok(response.map(Either::Left))),
+                Ok(Err(error)) => error.into(),
+                Err(_panic) => defect(),
+            },
+        };
+        log(&error, this.request_id.as_ref());
+        let response = error_response(&error, this.request_id.as_ref(), this.challenge);
+        Poll::Ready(Ok(response.map(Either::Right)))
+    }
+}
+
+fn log(error: &Error, request_id: Option<&RequestId>) {
+    let request_id = request_id.map(RequestId::as_str);
+    let kind = error.kind().as_str();
+    match error.kind() {
+        ErrorKind::Internal | ErrorKind::Corrupted => {
+            tracing::error!(request_id, kind, error = error.report(), "request failed");
+        }
+        ErrorKind::Unavailable | ErrorKind::Upstream | ErrorKind::DeadlineExceeded => {
+            tracing::warn!(request_id, kind, error = error.report(), "request failed");
+        }
+        _ => tracing::info!(request_id, kind, error = error.report(), "request refused"),
+    }
+}
+
+/// The response of an error: a problem document and the headers its details ask for.
+#[must_use]
+pub fn error_response(
+    error: &Error,
+    request_id: Option<&RequestId>,
+    challenge: &HeaderValue,
+) -> Response<Full<Bytes>> {
+    // A problem document holds strings and numbers only, so writing it cannot fail.
+    let body = serde_json::to_vec(&Problem::new(error, request_id)).unwrap_or_default();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = error.kind().status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::CONTENT_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if error.kind() == ErrorKind::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+    }
+    for detail in error.details() {
+        match detail {
+            Detail::RetryAfter(wait) => {
+                headers.insert(header::RETRY_AFTER, crate::error::seconds_rounded_up(*wait).into());
+            }
+            Detail::RateLimit { limit, remaining, reset } => {
+                headers.insert(RATE_LIMIT_LIMIT, (*limit).into());
+                headers.insert(RATE_LIMIT_REMAINING, (*remaining).into());
+                headers.insert(RATE_LIMIT_RESET, crate::error::seconds_rounded_up(*reset).into());
+            }
+            _ => {}
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    async fn rescued(error: fn() -> Error) -> (http::response::Parts, serde_json::Value) {
+        let service = RescueLayer::default().layer(service_fn(move |_: Request<()>| {
+            std::future::ready(Err::<Response<Full<Bytes>>, _>(error()))
+        }));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_error_becomes_a_problem_document_without_its_cause() {
+        let (parts, body) = rescued(|| {
+            Error::unauthenticated("auth.verify", "the credentials are not valid")
+                .with_context("kid", "k1")
+                .with_source("signature mismatch")
+        })
+        .await;
+        assert_eq!(parts.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(parts.headers[header::WWW_AUTHENTICATE], "Bearer");
+        assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json");
+        let text = body.to_string();
+        assert!(!text.contains("signature") && !text.contains("k1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_rate_limit_travels_as_headers() {
+        let (parts, _) = rescued(|| {
+            Error::new(ErrorKind::RateLimited, "limit.check", "too many requests")
+                .with_detail(Detail::RetryAfter(Duration::from_millis(500)))
+                .with_detail(Detail::RateLimit { limit: 60, remaining: 0, reset: Duration::from_secs(7) })
+        })
+        .await;
+        assert_eq!(parts.status, StatusCode::TOO_MANY_REQUESTS);
+        for (name, value) in [
+            ("retry-after", "1"),
+            ("ratelimit-limit", "60"),
+            ("ratelimit-remaining", "0"),
+            ("ratelimit-reset", "7"),
+        ] {
+            assert_eq!(parts.headers[name], value, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_500_that_tells_nothing() {
+        let service = RescueLayer::default().layer(service_fn(
+            async |_: Request<()>| -> Result<Response<Full<Bytes>>, Error> { panic!("secret state") },
+        ));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
+}
