@@ -61,13 +61,14 @@ impl From<&Error> for Fault {
         let code = match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::NotFound => code::INVALID_PARAMS,
             ErrorKind::Unsupported => code::METHOD_NOT_FOUND,
-            ErrorKind::TooLarge => code::INVALID_REQUEST,
+            ErrorKind::TooLarge | ErrorKind::PermissionDenied => code::INVALID_REQUEST,
             _ => code::INTERNAL_ERROR,
         };
         let mut data = json!({ "code": error.kind().as_str() });
         for detail in error.details() {
             match detail {
                 mcp_core::error::Detail::Server { name } => data["server"] = json!(name),
+                mcp_core::error::Detail::MissingScope { scope } => data["missingScope"] = json!(scope),
                 mcp_core::error::Detail::RetryAfter(wait) => data["retryAfter"] = json!(wait.as_secs_f64()),
                 _ => {}
             }

@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use mcp_core::{Result, Scope};
 use serde_json::value::RawValue;
+use tokio::sync::broadcast;
 
 use crate::protocol::{ProtocolVersion, ServerName};
 
@@ -33,6 +34,15 @@ pub enum Reply {
     Error(Box<RawValue>),
 }
 
+/// A notification of a server's that belongs to no call: a changed list, an updated resource, a log message.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Its method, `notifications/tools/list_changed`.
+    pub method: Arc<str>,
+    /// Its parameters.
+    pub params: Option<Arc<RawValue>>,
+}
+
 /// One live connection to one MCP server.
 ///
 /// Promises, each with its test in the transports' shared suite:
@@ -40,7 +50,8 @@ pub enum Reply {
 /// 2. Dropping the future of `call` cancels it: the server is told (`notifications/cancelled`).
 /// 3. Messages of the server that belong to a call reach its [`Downstream`] before its reply, in order.
 /// 4. `params` and results pass unread; only the fields the protocol makes the connection's own (`id`,
-///    `_meta.progressToken`) are rewritten.
+///    `_meta.progressToken`) are rewritten, and a connection of a stateless version adds the keys of `_meta`
+///    that the version requires where they are missing.
 /// 5. When the connection ends, every call in flight fails with
 ///    [`Upstream`](mcp_core::ErrorKind::Upstream) and the server's name, at once.
 #[async_trait]
@@ -73,6 +84,12 @@ pub trait Upstream: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`call`](Self::call).
     async fn notify(&self, scope: &Scope, method: &str, params: Option<&RawValue>) -> Result<()>;
+
+    /// The server's notifications that belong to no call, from now on.
+    ///
+    /// The channel is bounded: a receiver that falls behind learns so from `Lagged` and takes every list as
+    /// changed. It closes when the connection ends.
+    fn notices(&self) -> broadcast::Receiver<Notice>;
 }
 
 /// The client's side of a call: where the server's messages that belong to it go.
