@@ -1,3 +1,108 @@
-//! Entry point.
+//! The project's own commands, called as `cargo xtask NAME`.
+//!
+//! `test` is the one command that says whether the tree is good; the others are its parts, or take longer.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
-fn main() {}
+mod bench;
+mod ci;
+mod deny;
+mod lint;
+mod services;
+mod sh;
+mod steps;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must pass before a change lands; gets and starts what it needs.
+    Test,
+    /// Starts the services the tests use, prints how to reach them, and stays until Ctrl-C.
+    Services,
+    /// Formatting, clippy and the rules of the house; no tests, no services.
+    Lint,
+    /// Measures one bench of `benches/` in the `dist` profile.
+    Bench {
+        /// The bench; without it, all of them.
+        name: Option<String>,
+        /// One JSON object a line instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// `test`, and the known vulnerabilities of the dependencies, for which it needs the advisory database.
+    Ci {
+        /// Leaves the advisories out, where their database cannot be reached.
+        #[arg(long)]
+        without_advisories: bool,
+    },
+    /// Owns one server until its standard input closes; started by the other commands.
+    #[command(hide = true)]
+    Guard {
+        /// The server's directory, removed at the end.
+        #[arg(long)]
+        dir: PathBuf,
+        /// What the server says on standard error once it serves.
+        #[arg(long)]
+        ready: String,
+        /// The server and its arguments.
+        #[arg(last = true, required = true)]
+        server: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test => test::run(),
+        Command::Services => services::run(),
+        Command::Lint => lint::run(),
+        Command::Bench { name, json } => bench::run(name.as_deref(), json),
+        Command::Ci { without_advisories } => ci::run(without_advisories),
+        Command::Guard { dir, ready, server } => services::guard(&dir, &ready, &server),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nxtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bench_takes_a_name_and_json() {
+        let cli = Cli::try_parse_from(["xtask", "bench", "gateway", "--json"]).unwrap();
+        assert!(matches!(cli.command, Command::Bench { name: Some(name), json: true } if name == "gateway"));
+    }
+
+    #[test]
+    fn what_follows_the_dashes_is_the_server() {
+        let cli =
+            Cli::try_parse_from(["xtask", "guard", "--dir", "/d", "--ready", "up", "--", "srv", "-D", "x"])
+                .unwrap();
+        let Command::Guard { server, .. } = cli.command else { panic!("not a guard") };
+        assert_eq!(server, ["srv", "-D", "x"]);
+    }
+}

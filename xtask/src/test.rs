@@ -1,0 +1,39 @@
+//! `cargo xtask test`: the one command.
+
+use crate::services::Services;
+use crate::sh::{self, Result};
+use crate::steps::Steps;
+use crate::{deny, lint};
+
+/// Runs every step and prints their times.
+///
+/// # Errors
+/// The first failing step's.
+pub(crate) fn run() -> Result {
+    let mut steps = Steps::default();
+    all(&mut steps)?;
+    steps.report();
+    println!("\nEvery step passed.");
+    Ok(())
+}
+
+/// The steps, cheapest first.
+///
+/// # Errors
+/// The first failing step's.
+pub(crate) fn all(steps: &mut Steps) -> Result {
+    lint::all(steps)?;
+    let services = steps.run("services", Services::start)?;
+    steps.run("tests", || tests(&services))?;
+    drop(services);
+    steps.run("dependencies", deny::offline)
+}
+
+/// Unit, integration and doc tests of the whole workspace, with every backend switched on.
+fn tests(services: &Services) -> Result {
+    let mut cargo = sh::cargo();
+    cargo
+        .args(["test", "--locked", "--workspace", "--all-features", "--no-fail-fast"])
+        .envs(services.environment());
+    sh::run(&mut cargo)
+}
