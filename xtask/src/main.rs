@@ -11,6 +11,7 @@ mod services;
 mod sh;
 mod steps;
 mod test;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

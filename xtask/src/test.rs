@@ -1,9 +1,11 @@
 //! `cargo xtask test`: the one command.
 
+use std::path::Path;
+
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{deny, lint};
+use crate::{deny, lint, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -24,16 +26,18 @@ pub(crate) fn run() -> Result {
 pub(crate) fn all(steps: &mut Steps) -> Result {
     lint::all(steps)?;
     let services = steps.run("services", Services::start)?;
-    steps.run("tests", || tests(&services))?;
+    let tools = steps.run("tools", tools::prepare)?;
+    steps.run("tests", || tests(&services, &tools))?;
     drop(services);
     steps.run("dependencies", deny::offline)
 }
 
 /// Unit, integration and doc tests of the whole workspace, with every backend switched on.
-fn tests(services: &Services) -> Result {
+fn tests(services: &Services, tools: &Path) -> Result {
     let mut cargo = sh::cargo();
     cargo
         .args(["test", "--locked", "--workspace", "--all-features", "--no-fail-fast"])
-        .envs(services.environment());
+        .envs(services.environment())
+        .env(tools::VARIABLE, tools);
     sh::run(&mut cargo)
 }

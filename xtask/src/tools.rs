@@ -1,0 +1,112 @@
+//! The real MCP servers and clients that tests talk to, pinned and installed from npm and PyPI.
+//!
+//! Tests find them in the folder named by `MCP_TEST_TOOLS`: `node_modules` (with a Node 22 of its own, which
+//! the inspector needs), and the virtual environments `client` and `time`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::sh::{self, Context, Failure, Result};
+
+/// What tests read.
+pub(crate) const VARIABLE: &str = "MCP_TEST_TOOLS";
+
+/// Packages from npm.
+const NPM: &[(&str, &str)] = &[
+    ("@modelcontextprotocol/server-everything", "2026.8.31"),
+    ("@modelcontextprotocol/inspector", "2.12.0"),
+    ("node", "22.23.3"),
+];
+
+/// Virtual environments, each with one package from PyPI; apart because their dependencies may disagree.
+const PYTHON: &[(&str, &str)] = &[("client", "mcp==2.3.0"), ("time", "mcp-server-time==2026.10.19")];
+
+/// Makes the folder complete and returns it: what the environment names, else one under the target directory.
+///
+/// # Errors
+/// When Node, npm or Python is missing, or a package cannot be installed.
+pub(crate) fn prepare() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os(VARIABLE) {
+        println!("{VARIABLE}: as the environment says");
+        return Ok(named.into());
+    }
+    let folder = sh::metadata()?.target_directory.join("tools/mcp");
+    std::fs::create_dir_all(&folder).context(format!("making {}", folder.display()))?;
+    once(&folder, "npm", &format!("{NPM:?}"), || install_npm(&folder))?;
+    for (name, package) in PYTHON {
+        once(&folder, name, package, || install_python(&folder, name, package))?;
+    }
+    println!("{VARIABLE}: {}", folder.display());
+    Ok(folder)
+}
+
+/// Runs `install` unless it has succeeded with the same `wanted` before.
+fn once(folder: &Path, name: &str, wanted: &str, install: impl FnOnce() -> Result) -> Result {
+    let mark = folder.join(format!("{name}.installed"));
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    install()?;
+    std::fs::write(&mark, wanted).context(format!("writing {}", mark.display()))
+}
+
+fn install_npm(folder: &Path) -> Result {
+    let npm = required("npm", "Node 20 or later with npm (Debian: nodejs, npm)")?;
+    // Without a package.json of its own, npm would install into a parent folder that has one.
+    let manifest = folder.join("package.json");
+    std::fs::write(&manifest, "{\"private\": true}\n").context(format!("writing {}", manifest.display()))?;
+    let mut install = Command::new(npm);
+    install.current_dir(folder).args(["install", "--no-audit", "--no-fund", "--save-exact"]);
+    sh::run(install.args(NPM.iter().map(|(name, version)| format!("{name}@{version}"))))
+}
+
+fn install_python(folder: &Path, name: &str, package: &str) -> Result {
+    let python = required("python3", "Python 3.11 or later with venv (Debian: python3-venv)")?;
+    let environment = folder.join(name);
+    sh::run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let python = environment.join("bin/python");
+    sh::run(Command::new(python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        package,
+    ]))
+}
+
+fn required(program: &str, what: &str) -> Result<PathBuf> {
+    sh::find(program, &[]).ok_or_else(|| Failure::new(format!("the tests need `{program}`: install {what}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finished_install_is_not_repeated_until_its_versions_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut runs = 0;
+        for wanted in ["1", "1", "2"] {
+            once(folder.path(), "x", wanted, || {
+                runs += 1;
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(runs, 2);
+    }
+
+    #[test]
+    fn a_failed_install_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(once(folder.path(), "x", "1", || Err(Failure::new("no network"))).is_err());
+        let mut ran = false;
+        once(folder.path(), "x", "1", || {
+            ran = true;
+            Ok(())
+        })
+        .unwrap();
+        assert!(ran);
+    }
+}
