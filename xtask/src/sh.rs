@@ -70,6 +70,22 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Its features, each with what it switches on.
     pub(crate) features: BTreeMap<String, Vec<String>>,
+    /// Its `Cargo.toml`.
+    manifest_path: PathBuf,
+}
+
+impl Package {
+    /// A package of this name with these features.
+    #[cfg(test)]
+    pub(crate) fn named(name: &str, features: &[&str]) -> Self {
+        let features = features.iter().map(|feature| ((*feature).to_owned(), Vec::new())).collect();
+        Self { name: name.to_owned(), features, manifest_path: root().join(name).join("Cargo.toml") }
+    }
+
+    /// Whether it is one of the crates for others to build on: those in a folder of their name at the root.
+    pub(crate) fn is_library(&self) -> bool {
+        self.name.starts_with("mcp-") && self.manifest_path == root().join(&self.name).join("Cargo.toml")
+    }
 }
 
 /// Asks cargo about the workspace.

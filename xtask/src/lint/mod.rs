@@ -3,6 +3,7 @@
 mod files;
 mod manifests;
 mod markdown;
+mod trees;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,10 +28,12 @@ pub(crate) fn run() -> Result {
 /// The first failing step's.
 pub(crate) fn all(steps: &mut Steps) -> Result {
     steps.run("house rules", house_rules)?;
+    steps.run("dependency counts", trees::check)?;
     steps.run("formatting", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])))?;
     steps.run("clippy", || clippy(&["--workspace", "--all-targets", "--all-features"]))?;
     steps.run("clippy, lean features", lean_features)?;
-    steps.run("documentation", documentation)
+    steps.run("documentation", documentation)?;
+    steps.run("packages", packages)
 }
 
 /// A rule broken at a place.
@@ -95,19 +98,28 @@ fn documentation() -> Result {
     sh::run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
+/// The libraries as they would be published. The lock file is left out, since writing it would look for our own
+/// crates in the registry, where they are not.
+fn packages() -> Result {
+    let mut cargo = sh::cargo();
+    cargo.args(["package", "--quiet", "--locked", "--allow-dirty", "--no-verify", "--exclude-lockfile"]);
+    for package in sh::metadata()?.packages.iter().filter(|package| package.is_library()) {
+        cargo.args(["--package", &package.name]);
+    }
+    sh::run(&mut cargo)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn package(features: &[&str]) -> Package {
-        let features = features.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
-        Package { name: "p".to_owned(), features }
-    }
-
     #[test]
     fn crates_with_backends_are_checked_with_each_alone_and_with_none() {
-        assert_eq!(lean_sets(&package(&["sqlite", "postgres", "sql"])), ["", "sqlite", "postgres"]);
-        assert!(lean_sets(&package(&["sqlite"])).is_empty());
+        assert_eq!(
+            lean_sets(&Package::named("mcp-core", &["sqlite", "postgres", "sql"])),
+            ["", "sqlite", "postgres"]
+        );
+        assert!(lean_sets(&Package::named("mcp-core", &["sqlite"])).is_empty());
     }
 
     #[test]

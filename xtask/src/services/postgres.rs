@@ -107,8 +107,11 @@ fn install() -> Result<PathBuf> {
         std::fs::create_dir_all(parent).context(format!("making {}", parent.display()))?;
     }
     std::fs::write(conf, "create_main_cluster = false\n").context(format!("writing {NO_SYSTEM_CLUSTER}"))?;
-    let installed = sh::run(apt().arg("update"))
-        .and_then(|()| sh::run(apt().args(["install", "--yes", "--no-install-recommends", "postgresql"])));
+    if let Err(failure) = sh::run(apt().arg("update")) {
+        // One unreachable list of many fails it; the one we need may be there.
+        println!("{failure}; trying with the lists there are");
+    }
+    let installed = sh::run(apt().args(["install", "--yes", "--no-install-recommends", "postgresql"]));
     std::fs::remove_file(conf).context(format!("removing {NO_SYSTEM_CLUSTER}"))?;
     installed?;
     programs().ok_or_else(|| Failure::new("the package postgresql is installed, yet there is no `initdb`"))
@@ -116,7 +119,8 @@ fn install() -> Result<PathBuf> {
 
 fn apt() -> Command {
     let mut apt = Command::new("apt-get");
-    apt.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+    // Another installation may hold the lock.
+    apt.args(["--quiet", "-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
     apt
 }
 

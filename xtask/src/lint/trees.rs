@@ -1,0 +1,107 @@
+//! What a crate pulls in: how many crates, as recorded, and none that a lean feature set must not have.
+
+use std::collections::BTreeSet;
+
+use super::lean_sets;
+use crate::sh::{self, Context, Failure, Package, Result};
+
+/// Where the counts are recorded, a row a crate and feature set.
+const RECORD: &str = "docs/dependency-counts.md";
+/// The platform the counts are for; others differ by what wraps their system.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+/// What only features that talk to a network may bring.
+const NETWORK: [&str; 5] = ["axum", "h2", "hyper", "reqwest", "rustls"];
+/// The feature set that cargo takes when none is named.
+const DEFAULT: &str = "default";
+
+/// Compares what each library pulls in with the record.
+///
+/// # Errors
+/// When a count differs, a lean set pulls in a network crate, or cargo fails.
+pub(super) fn check() -> Result {
+    let record = std::fs::read_to_string(sh::root().join(RECORD)).context(format!("reading {RECORD}"))?;
+    let mut problems = Vec::new();
+    for package in sh::metadata()?.packages.iter().filter(|package| package.is_library()) {
+        let lean = lean_sets(package);
+        let sets = if lean.is_empty() { vec![DEFAULT] } else { lean };
+        for features in sets {
+            let tree = tree(package, features)?;
+            let row = row(&package.name, features, tree.len());
+            println!("{row}");
+            if !record.lines().any(|line| line == row) {
+                problems.push(format!("{RECORD} does not have the row: {row}"));
+            }
+            if ["", "sqlite"].contains(&features) {
+                problems.extend(
+                    NETWORK.iter().filter(|name| tree.contains(name)).map(|name| {
+                        format!("`{}` with {} pulls in `{name}`", package.name, describe(features))
+                    }),
+                );
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("\n"))) }
+}
+
+/// The names and versions of the crates that are linked with one, itself included.
+fn tree(package: &Package, features: &str) -> Result<Tree> {
+    let mut cargo = sh::cargo();
+    cargo.args(["tree", "--locked", "--edges=normal", "--prefix=none", "--format={p}", "--target", PLATFORM]);
+    cargo.args(["--package", &package.name]);
+    if features != DEFAULT {
+        cargo.args(["--no-default-features", "--features", features]);
+    }
+    Ok(Tree::parse(&sh::output(&mut cargo)?))
+}
+
+/// The crates of a tree.
+struct Tree(BTreeSet<(String, String)>);
+
+impl Tree {
+    /// Reads lines such as `name v1.2.3 (proc-macro) (*)`, in which a crate can come up again.
+    fn parse(text: &str) -> Self {
+        let mut crates = BTreeSet::new();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            if let (Some(name), Some(version)) = (words.next(), words.next()) {
+                crates.insert((name.to_owned(), version.to_owned()));
+            }
+        }
+        Self(crates)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|(found, _)| found == name)
+    }
+}
+
+/// A row of the record.
+fn row(package: &str, features: &str, count: usize) -> String {
+    format!("| `{package}` | {} | {count} |", describe(features))
+}
+
+fn describe(features: &str) -> String {
+    if features.is_empty() { "no features".to_owned() } else { format!("`{features}`") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_that_comes_up_again_counts_once_and_each_version_for_itself() {
+        let tree = Tree::parse("a v1.0.0 (/path)\nb v1.0.0\nb v2.0.0 (proc-macro)\nb v1.0.0 (*)\n");
+        assert_eq!(tree.len(), 3);
+        assert!(tree.contains("b") && !tree.contains("c"));
+    }
+
+    #[test]
+    fn rows_read_like_the_record() {
+        assert_eq!(row("mcp-core", "", 7), "| `mcp-core` | no features | 7 |");
+        assert_eq!(row("mcp-core", "sqlite", 8), "| `mcp-core` | `sqlite` | 8 |");
+    }
+}
