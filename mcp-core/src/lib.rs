@@ -25,6 +25,7 @@ pub mod clock;
 pub mod error;
 pub mod key;
 pub mod layer;
+pub mod limit;
 pub mod scope;
 pub mod strict;
 pub mod telemetry;

@@ -1,1 +1,81 @@
-//! Under construction in this first commit: the modules follow.
+//! Who may do what, as whom, and how much: the tenants of a platform.
+//!
+//! A [`Tenancy`] puts four parts together: [`tenant`]s and the directory every request asks, API [`key`]s,
+//! [`token`]s signed with a key per tenant, and what the [`layer`]s need to apply them. Each store is a trait
+//! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
+//! the same, which the suite in `conformance` shows.
+//!
+//! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
+//! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
+//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits. What is inside finds a
+//! [`Scope`](mcp_core::Scope) in the request's extensions and cannot be reached without one.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use http::{Request, Response};
+//! use mcp_core::{
+//!     PlatformScope, Scope,
+//!     audit::{AuditRecord, Chain, DenialLog},
+//!     scope::{Permissions, PrincipalId, TenantId},
+//! };
+//! use mcp_tenancy::{
+//!     Tenancy, TenancyDeps,
+//!     key::NewApiKey,
+//!     layer::{AuthenticateLayer, RateLimitLayer, TenantLayer},
+//!     limit::GcraLimiter,
+//!     tenant::NewTenant,
+//!     token::TokenConfig,
+//! };
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! #[derive(Debug)]
+//! struct Stderr;
+//! impl DenialLog for Stderr {
+//!     fn denied(&self, chain: Chain, record: AuditRecord) {
+//!         eprintln!("{chain:?} {record:?}");
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let tokens = TokenConfig::new("https://platform.example", "https://platform.example/mcp");
+//! let tenancy = Tenancy::open(TenancyDeps::memory(tokens)?).await?;
+//!
+//! let admin = PlatformScope::new(PrincipalId::parse("operator")?, "set up a new customer");
+//! let acme = tenancy.create_tenant(&admin, NewTenant::new(TenantId::parse("acme")?, "Acme Corp")).await?;
+//! let new = NewApiKey::service(acme.id, "ci", "ci-robot", Permissions::parse(["tools:call"])?)?;
+//! let key = tenancy.create_key(&admin, new).await?;
+//!
+//! let denials: Arc<dyn DenialLog> = Arc::new(Stderr);
+//! let service = ServiceBuilder::new()
+//!     .layer(AuthenticateLayer::new(tenancy.authenticators(), denials.clone()))
+//!     .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
+//!     .layer(RateLimitLayer::new(Arc::new(GcraLimiter::default()), denials))
+//!     .service(service_fn(async |request: Request<()>| {
+//!         let scope = request.extensions().get::<Scope>().ok_or_else(|| {
+//!             mcp_core::Error::internal("example", "no scope")
+//!         })?;
+//!         let body = format!("{} of {}", scope.principal().id, scope.tenant());
+//!         Ok::<_, mcp_core::Error>(Response::new(body))
+//!     }));
+//!
+//! let request = Request::builder()
+//!     .header("authorization", format!("Bearer {}", key.text.expose()))
+//!     .header("x-tenant-id", "acme");
+//! let response = service.oneshot(request.body(())?).await?;
+//! assert_eq!(response.headers()["ratelimit-remaining"], "599");
+//! tenancy.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod auth;
+pub mod key;
+pub mod layer;
+pub mod limit;
+mod tenancy;
+pub mod tenant;
+pub mod token;
+
+pub use tenancy::{Loaded, Tenancy, TenancyDeps};

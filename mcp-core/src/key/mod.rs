@@ -1,5 +1,7 @@
-//! Secrets in memory.
+//! Secrets in memory, and the key that seals those at rest.
 
+mod master;
 mod secret;
 
+pub use master::MasterKey;
 pub use secret::Secret;

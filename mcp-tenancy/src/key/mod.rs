@@ -1,0 +1,14 @@
+//! API keys: `mcpk_{id}_{secret}`, shown once, stored as digests.
+
+mod authenticator;
+mod memory;
+mod model;
+mod store;
+mod text;
+
+pub use authenticator::ApiKeyAuthenticator;
+pub use memory::MemoryKeyStore;
+pub use model::{ApiKey, IssuedKey, NewApiKey, StoredKey};
+pub use store::KeyStore;
+pub(crate) use text::generate;
+pub use text::{KeyDigest, KeyId};

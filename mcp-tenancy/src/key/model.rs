@@ -1,0 +1,138 @@
+//! API keys as they are stored and shown.
+
+use mcp_core::{
+    Error, Result,
+    clock::Timestamp,
+    key::Secret,
+    scope::{Permissions, Principal, PrincipalId, PrincipalKind, TenantId},
+};
+use serde::Serialize;
+
+use super::{KeyDigest, KeyId};
+
+/// A key to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewApiKey {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Name for people: 1–100 characters, no control characters.
+    pub name: String,
+    /// As whom its holder acts.
+    pub principal: Principal,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewApiKey {
+    /// A key that acts as the service `principal` and does not expire.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) for a malformed principal id.
+    pub fn service(
+        tenant: TenantId,
+        name: impl Into<String>,
+        principal: &str,
+        permissions: Permissions,
+    ) -> Result<Self> {
+        let id = PrincipalId::parse(principal)?;
+        let principal = Principal { id, kind: PrincipalKind::Service, permissions };
+        Ok(Self { tenant, name: name.into(), principal, expires_at: None })
+    }
+
+    /// Checks what the types of the fields do not.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) that names the field.
+    pub fn validate(&self, now: Timestamp) -> Result<()> {
+        let length = self.name.chars().count();
+        if !(1..=100).contains(&length) || self.name.chars().any(char::is_control) {
+            return Err(Error::invalid_input(
+                "key.create",
+                "`name` must have 1 to 100 characters and no control characters",
+            ));
+        }
+        if self.expires_at.is_some_and(|at| at <= now) {
+            return Err(Error::invalid_input("key.create", "`expires_at` must lie in the future"));
+        }
+        Ok(())
+    }
+}
+
+/// A key as lists show it: everything but the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiKey {
+    /// Names the key.
+    pub id: KeyId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Name for people.
+    pub name: String,
+    /// As whom its holder acts.
+    pub principal_id: PrincipalId,
+    /// Person or program.
+    pub principal_kind: PrincipalKind,
+    /// What its holder may do.
+    pub permissions: Permissions,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl ApiKey {
+    /// The key `new` becomes under `id` at `now`.
+    pub(crate) fn create(new: NewApiKey, id: KeyId, now: Timestamp) -> Self {
+        Self {
+            id,
+            tenant: new.tenant,
+            name: new.name,
+            principal_id: new.principal.id,
+            principal_kind: new.principal.kind,
+            permissions: new.principal.permissions,
+            created_at: now,
+            expires_at: new.expires_at,
+            revoked_at: None,
+        }
+    }
+
+    /// Why it may not be used at `now`, if it may not.
+    pub(crate) fn refusal(&self, now: Timestamp) -> Option<&'static str> {
+        if self.revoked_at.is_some() {
+            Some("the key is revoked")
+        } else if self.expires_at.is_some_and(|at| at <= now) {
+            Some("the key has expired")
+        } else {
+            None
+        }
+    }
+
+    /// As whom its holder acts.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        Principal {
+            id: self.principal_id.clone(),
+            kind: self.principal_kind,
+            permissions: self.permissions.clone(),
+        }
+    }
+}
+
+/// A key as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// What lists show.
+    pub key: ApiKey,
+    /// The digest of its secret.
+    pub digest: KeyDigest,
+}
+
+/// A key that was just created, with the text that is never shown again.
+#[derive(Debug, Clone)]
+pub struct IssuedKey {
+    /// What lists show.
+    pub key: ApiKey,
+    /// `mcpk_{id}_{secret}`.
+    pub text: Secret<String>,
+}

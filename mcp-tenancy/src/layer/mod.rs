@@ -1,0 +1,21 @@
+//! The tower layers that apply all this. They need only `tower` and `http`, and are generic over bodies.
+//!
+//! Outermost first: [`AuthenticateLayer`], [`TenantLayer`], [`RateLimitLayer`]; all of them inside the
+//! rescue layer of `mcp_core::layer`, which turns their errors into responses.
+
+mod authenticate;
+mod denial;
+mod rate_limit;
+mod stream_guard;
+mod tenant;
+
+pub use authenticate::{Authenticate, AuthenticateLayer};
+pub use rate_limit::{RateLimit, RateLimitLayer};
+pub use stream_guard::StreamGuard;
+pub use tenant::{ResolveTenant, TenantLayer, require_own_tenant};
+
+/// Takes the service that was found ready and leaves a fresh one for the next `poll_ready`.
+fn take_ready<S: Clone>(service: &mut S) -> S {
+    let fresh = service.clone();
+    std::mem::replace(service, fresh)
+}

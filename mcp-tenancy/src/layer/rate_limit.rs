@@ -1,0 +1,104 @@
+//! Holds a tenant to its requests a minute.
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{Extensions, Request, Response};
+use mcp_core::{
+    Error, Result, Scope,
+    audit::DenialLog,
+    limit::{Decision, Limit, RateLimiter},
+};
+use tower::{Layer, Service};
+
+use super::denial::Denials;
+use crate::{auth::Identity, tenant::KnownTenant};
+
+/// Takes one from the tenant's `requests_per_minute` for each request.
+///
+/// Every response that passed carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`; a
+/// refusal is 429 with these and `Retry-After`, recorded in the tenant's audit chain. If the limiter cannot
+/// decide, the request is refused. Goes inside [`TenantLayer`](super::TenantLayer). Cancel-safe; a request
+/// cancelled while the limiter is asked may have been counted.
+#[derive(Debug, Clone)]
+pub struct RateLimitLayer {
+    limiter: Arc<dyn RateLimiter>,
+    denials: Denials,
+}
+
+impl RateLimitLayer {
+    /// Asks `limiter`, records refusals in `log`.
+    #[must_use]
+    pub fn new(limiter: Arc<dyn RateLimiter>, log: Arc<dyn DenialLog>) -> Self {
+        Self { limiter, denials: Denials::new(log) }
+    }
+
+    async fn check(&self, extensions: &Extensions) -> Result<Option<Decision>> {
+        let (Some(scope), Some(known)) = (extensions.get::<Scope>(), extensions.get::<Arc<KnownTenant>>())
+        else {
+            return Err(Error::internal("limit.check", "the server met a defect of its own")
+                .with_context("cause", "RateLimitLayer is not inside TenantLayer"));
+        };
+        let count = known.tenant().profile.limits.requests_per_minute;
+        let limits = [Limit::per_minute("tenant".into(), count)];
+        let decision = self.limiter.check(scope, &limits, NonZeroU32::MIN).await?;
+        match decision.filter(|decision| !decision.allowed) {
+            None => Ok(decision),
+            Some(refused) => {
+                if let Some(identity) = extensions.get::<Identity>() {
+                    self.denials.of(identity, "limit.denied", extensions, "over requests_per_minute");
+                }
+                Err(refused.refusal())
+            }
+        }
+    }
+}
+
+impl<S> Layer<S> for RateLimitLayer {
+    type Service = RateLimit<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`RateLimitLayer`].
+#[derive(Debug, Clone)]
+pub struct RateLimit<S> {
+    inner: S,
+    layer: RateLimitLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for RateLimit<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<Error>,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Response<R>, Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut inner = super::take_ready(&mut self.inner);
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let decision = layer.check(&head.extensions).await?;
+            let mut response = inner.call(Request::from_parts(head, body)).await.map_err(Into::into)?;
+            if let Some(decision) = decision {
+                decision.write_headers(response.headers_mut());
+            }
+            Ok(response)
+        })
+    }
+}

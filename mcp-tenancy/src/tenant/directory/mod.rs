@@ -1,0 +1,281 @@
+//! What every request asks: which tenants there are, right now, without asking the database.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use mcp_core::{
+    Error, PlatformScope, Result,
+    scope::{PrincipalId, TenantId},
+};
+use moka::future::Cache;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{MAX_PAGE, Tenant, TenantStore};
+
+/// Longest the store may take to answer one question of the directory.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+/// Ids remembered as unknown, and for how long: a flood of invented ids neither fills memory nor reaches the
+/// store more than [`LOOKUPS`] at a time.
+const UNKNOWN_IDS: u64 = 10_000;
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+const LOOKUPS: usize = 4;
+
+/// How the directory follows the store.
+#[derive(Debug, Clone, Copy)]
+pub struct DirectoryConfig {
+    /// Time between two questions to the store: how long a change made elsewhere takes to be seen here.
+    /// Default 300 ms.
+    pub poll_interval: Duration,
+    /// How long the last known state holds while the store is away; after that every tenant is refused.
+    /// Default 30 s.
+    pub hold: Duration,
+}
+
+impl Default for DirectoryConfig {
+    fn default() -> Self {
+        Self { poll_interval: Duration::from_millis(300), hold: Duration::from_secs(30) }
+    }
+}
+
+/// A tenant as the directory knows it.
+#[derive(Debug)]
+pub struct KnownTenant {
+    tenant: Tenant,
+    closed: CancellationToken,
+}
+
+impl KnownTenant {
+    /// The tenant.
+    #[must_use]
+    pub const fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Cancelled when the tenant may no longer be used, for whatever holds something open on its behalf. A
+    /// tenant that is resumed has a new token.
+    #[must_use]
+    pub const fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+}
+
+/// All tenants, in memory, kept fresh by asking the store for changes and by what is changed here.
+///
+/// Promises:
+/// - A change made elsewhere is seen within [`poll_interval`](DirectoryConfig::poll_interval) and the time
+///   the store takes to answer; one noted with [`note`](Self::note) at once.
+/// - What was closed stays closed for those who hold its token; a change is never undone by an older one.
+/// - When the store has not answered for [`hold`](DirectoryConfig::hold), every answer is
+///   [`Unavailable`](mcp_core::ErrorKind::Unavailable) and every token is cancelled, until it answers again.
+#[derive(Debug)]
+pub struct TenantDirectory {
+    store: Arc<dyn TenantStore>,
+    scope: PlatformScope,
+    config: DirectoryConfig,
+    state: RwLock<State>,
+    unknown: Cache<TenantId, ()>,
+    lookups: Semaphore,
+}
+
+#[derive(Debug)]
+struct State {
+    tenants: HashMap<TenantId, Arc<KnownTenant>>,
+    /// All changes up to this one have been seen.
+    revision: i64,
+    /// When the store was asked the last question that it answered.
+    fresh_at: Instant,
+    /// Set once the hold has passed and the tokens are cancelled.
+    lost: bool,
+}
+
+impl TenantDirectory {
+    /// A directory that has read every tenant. Nothing follows the store until [`run`](Self::run) is polled.
+    ///
+    /// # Errors
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if the store does not answer.
+    pub async fn open(store: Arc<dyn TenantStore>, config: DirectoryConfig) -> Result<Arc<Self>> {
+        let scope = PlatformScope::new(PrincipalId::parse("tenant-directory")?, "follow changes to tenants");
+        let state = State { tenants: HashMap::new(), revision: 0, fresh_at: Instant::now(), lost: false };
+        let directory = Self {
+            store,
+            scope,
+            config,
+            state: RwLock::new(state),
+            unknown: Cache::builder().max_capacity(UNKNOWN_IDS).time_to_live(UNKNOWN_FOR).build(),
+            lookups: Semaphore::new(LOOKUPS),
+        };
+        directory.refresh().await?;
+        Ok(Arc::new(directory))
+    }
+
+    /// Follows the store until `shutdown`. Its owner spawns and joins it.
+    ///
+    /// # Cancellation
+    /// May be dropped at any await; the directory then keeps its last state until the hold has passed.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.config.poll_interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            match shutdown.run_until_cancelled(self.refresh()).await {
+                Some(Err(error)) => {
+                    metrics::counter!("mcp_tenant_directory_errors_total").increment(1);
+                    tracing::warn!(error = error.report(), "cannot read changes to tenants");
+                    self.close_if_lost();
+                }
+                Some(Ok(())) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Reads what has changed since the last time.
+    ///
+    /// # Errors
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if the store does not answer within two seconds.
+    pub async fn refresh(&self) -> Result<()> {
+        loop {
+            let asked_at = Instant::now();
+            let seen = self.read(|state| state.revision);
+            let asked = self.store.changes_since(&self.scope, seen, MAX_PAGE);
+            let changes = tokio::time::timeout(STORE_PATIENCE, asked).await.map_err(|_| timed_out())??;
+            let complete = changes.len() < MAX_PAGE as usize;
+            let known = self.write(|state| {
+                for tenant in changes {
+                    state.revision = state.revision.max(tenant.revision);
+                    state.apply(tenant);
+                }
+                if complete {
+                    state.fresh_at = asked_at;
+                    state.reopen();
+                }
+                state.tenants.len()
+            });
+            if complete {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a gauge is a float; 2^52 tenants are enough"
+                )]
+                metrics::gauge!("mcp_tenants").set(known as f64);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes over what this process just changed, before the next poll would find it.
+    pub fn note(&self, tenant: &Tenant) {
+        // The cursor stays where it is: changes made elsewhere may lie between it and this one.
+        self.write(|state| state.apply(tenant.clone()));
+    }
+
+    /// The tenant, if the directory has seen it.
+    ///
+    /// # Errors
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) after the hold has passed.
+    pub fn get(&self, id: &TenantId) -> Result<Option<Arc<KnownTenant>>> {
+        self.read(|state| {
+            if state.lost || state.fresh_at.elapsed() > self.config.hold {
+                return Err(lost());
+            }
+            Ok(state.tenants.get(id).cloned())
+        })
+    }
+
+    /// The tenant; the store is asked about one the directory has not seen, as it may have been created a
+    /// moment ago elsewhere. At most a few such questions run at a time; beyond them the answer is `None`.
+    ///
+    /// # Errors
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if nobody can say.
+    pub async fn resolve(&self, id: &TenantId) -> Result<Option<Arc<KnownTenant>>> {
+        if let Some(known) = self.get(id)? {
+            return Ok(Some(known));
+        }
+        if self.unknown.contains_key(id) {
+            return Ok(None);
+        }
+        let Ok(_permit) = self.lookups.try_acquire() else { return Ok(None) };
+        let asked = self.store.get(&self.scope, id);
+        let found = tokio::time::timeout(STORE_PATIENCE, asked).await.map_err(|_| timed_out())??;
+        match found {
+            Some(tenant) => self.note(&tenant),
+            None => self.unknown.insert(id.clone(), ()).await,
+        }
+        self.get(id)
+    }
+
+    /// How long ago the store was asked the last question it answered: what readiness and metrics show.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.read(|state| state.fresh_at.elapsed())
+    }
+
+    /// Whether the directory still answers, the store being there or away for less than the hold.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.read(|state| !state.lost && state.fresh_at.elapsed() <= self.config.hold)
+    }
+
+    fn close_if_lost(&self) {
+        self.write(|state| {
+            if !state.lost && state.fresh_at.elapsed() > self.config.hold {
+                state.lost = true;
+                state.tenants.values().for_each(|known| known.closed.cancel());
+            }
+        });
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn apply(&mut self, tenant: Tenant) {
+        let known = self.tenants.get(&tenant.id);
+        if known.is_some_and(|known| known.tenant.revision >= tenant.revision) {
+            return;
+        }
+        let closed = known.map(|known| known.closed.clone()).unwrap_or_default();
+        let closed = match tenant.is_active() {
+            true if closed.is_cancelled() && !self.lost => CancellationToken::new(),
+            true => closed,
+            false => {
+                closed.cancel();
+                closed
+            }
+        };
+        self.tenants.insert(tenant.id.clone(), Arc::new(KnownTenant { tenant, closed }));
+    }
+
+    /// Gives active tenants new tokens after the store had been away for too long.
+    fn reopen(&mut self) {
+        if !std::mem::take(&mut self.lost) {
+            return;
+        }
+        for known in self.tenants.values_mut().filter(|known| known.tenant.is_active()) {
+            let tenant = known.tenant.clone();
+            *known = Arc::new(KnownTenant { tenant, closed: CancellationToken::new() });
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::unavailable(
+        "tenant.resolve",
+        "the platform cannot tell which tenants may be used; try again later",
+    )
+}
+
+fn timed_out() -> Error {
+    lost().with_context("cause", "the tenant store did not answer in time")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The directory follows, refuses when it is lost, and recovers.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::tenant::{MemoryTenantStore, NewTenant, Page, TenantProfile};
+
+/// A memory store that can be taken away, and counts what it is asked about single tenants.
+#[derive(Debug, Default)]
+struct Flaky {
+    inner: MemoryTenantStore,
+    away: AtomicBool,
+    gets: AtomicUsize,
+}
+
+impl Flaky {
+    fn here(&self) -> Result<()> {
+        match self.away.load(Ordering::SeqCst) {
+            true => Err(Error::unavailable("test", "away")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl TenantStore for Flaky {
+    async fn create(&self, scope: &PlatformScope, new: NewTenant) -> Result<Tenant> {
+        self.inner.create(scope, new).await
+    }
+    async fn get(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<Tenant>> {
+        self.here()?;
+        self.gets.fetch_add(1, Ordering::SeqCst);
+        self.inner.get(scope, id).await
+    }
+    async fn list(&self, scope: &PlatformScope, cursor: Option<&str>, limit: u32) -> Result<Page<Tenant>> {
+        self.inner.list(scope, cursor, limit).await
+    }
+    async fn update(
+        &self,
+        scope: &PlatformScope,
+        id: &TenantId,
+        profile: TenantProfile,
+        expected_version: i64,
+    ) -> Result<Tenant> {
+        self.inner.update(scope, id, profile, expected_version).await
+    }
+    async fn suspend(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.inner.suspend(scope, id).await
+    }
+    async fn resume(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.inner.resume(scope, id).await
+    }
+    async fn changes_since(&self, scope: &PlatformScope, revision: i64, limit: u32) -> Result<Vec<Tenant>> {
+        self.here()?;
+        self.inner.changes_since(scope, revision, limit).await
+    }
+}
+
+struct Running {
+    store: Arc<Flaky>,
+    directory: Arc<TenantDirectory>,
+    scope: PlatformScope,
+    acme: TenantId,
+}
+
+async fn running() -> Running {
+    let store = Arc::new(Flaky::default());
+    let scope = PlatformScope::new(PrincipalId::parse("test").unwrap(), "test");
+    let acme = TenantId::parse("acme").unwrap();
+    store.create(&scope, NewTenant::new(acme.clone(), "Acme")).await.unwrap();
+    let directory = TenantDirectory::open(store.clone(), DirectoryConfig::default()).await.unwrap();
+    let follower = directory.clone();
+    tokio::spawn(async move { follower.run(CancellationToken::new()).await });
+    Running { store, directory, scope, acme }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_made_elsewhere_closes_within_a_second() {
+    let Running { store, directory, scope, acme } = running().await;
+    let known = directory.get(&acme).unwrap().unwrap();
+    assert!(known.tenant().is_active());
+    let start = Instant::now();
+    store.suspend(&scope, &acme).await.unwrap();
+    known.closed().cancelled().await;
+    assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(!directory.get(&acme).unwrap().unwrap().tenant().is_active());
+
+    store.resume(&scope, &acme).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let resumed = directory.get(&acme).unwrap().unwrap();
+    assert!(resumed.tenant().is_active() && !resumed.closed().is_cancelled());
+    assert!(known.closed().is_cancelled(), "what was closed stays closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_made_here_closes_at_once() {
+    let Running { store, directory, scope, acme } = running().await;
+    let known = directory.get(&acme).unwrap().unwrap();
+    let older = known.tenant().clone();
+    directory.note(&store.suspend(&scope, &acme).await.unwrap());
+    assert!(known.closed().is_cancelled());
+    directory.note(&older);
+    assert!(!directory.get(&acme).unwrap().unwrap().tenant().is_active(), "an older change won");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_state_holds_for_the_stated_time_and_then_everything_is_refused() {
+    let Running { store, directory, acme, .. } = running().await;
+    let known = directory.get(&acme).unwrap().unwrap();
+    store.away.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert!(directory.get(&acme).unwrap().is_some() && directory.is_ready());
+    let lost = tokio::time::timeout(Duration::from_secs(10), known.closed().cancelled()).await;
+    assert!(lost.is_ok(), "open connections were not told");
+    let error = directory.get(&acme).unwrap_err();
+    assert_eq!(error.kind(), mcp_core::ErrorKind::Unavailable);
+    assert!(!directory.is_ready());
+
+    store.away.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let known = directory.get(&acme).unwrap().unwrap();
+    assert!(!known.closed().is_cancelled() && directory.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_tenant_is_looked_up_once() {
+    let Running { store, directory, scope, .. } = running().await;
+    let beta = TenantId::parse("beta").unwrap();
+    for _ in 0..10 {
+        assert!(directory.resolve(&beta).await.unwrap().is_none());
+    }
+    assert_eq!(store.gets.load(Ordering::SeqCst), 1);
+    store.create(&scope, NewTenant::new(beta.clone(), "Beta")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(directory.resolve(&beta).await.unwrap().is_some(), "the poll did not find it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_created_a_moment_ago_elsewhere_is_found() {
+    let store = Arc::new(Flaky::default());
+    let scope = PlatformScope::new(PrincipalId::parse("test").unwrap(), "test");
+    let directory = TenantDirectory::open(store.clone(), DirectoryConfig::default()).await.unwrap();
+    let acme = TenantId::parse("acme").unwrap();
+    store.create(&scope, NewTenant::new(acme.clone(), "Acme")).await.unwrap();
+    assert!(directory.get(&acme).unwrap().is_none());
+    assert!(directory.resolve(&acme).await.unwrap().is_some());
+}

@@ -1,0 +1,143 @@
+//! Where tenants are kept.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use mcp_core::{Error, PlatformScope, Result, error::Detail, scope::TenantId};
+use serde::Serialize;
+
+use super::{NewTenant, Tenant, TenantProfile};
+
+/// Most entries a page holds.
+pub const MAX_PAGE: u32 = 500;
+
+/// One page of a list, in the order of ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// What to ask the next page with; `None` on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Makes a page of `limit` from what was read with one entry more, the cursor from the last entry.
+    pub(crate) fn cut(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Self {
+        let limit = limit as usize;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next_cursor = items.last().filter(|_| more).map(cursor);
+        Self { items, next_cursor }
+    }
+}
+
+/// Keeps tenants.
+///
+/// Promises:
+/// - **One owner a name**: of many who create an id at once one succeeds, the others get
+///   [`AlreadyExists`](mcp_core::ErrorKind::AlreadyExists); the same for a schema.
+/// - **Trying again is safe**: `create` with an idempotency key that made a tenant before answers with that
+///   tenant as it is now; with a key that made another tenant it is a
+///   [`Conflict`](mcp_core::ErrorKind::Conflict).
+/// - **No lost update**: `update` succeeds only with the version that is stored; else it is a `Conflict` with
+///   the current version, and nothing changes.
+/// - **Suspending is idempotent**: suspending a suspended tenant changes nothing, its version included; the
+///   same for resuming.
+/// - **No skipped change**: revisions are unique, grow, and become visible in their order, so a reader who
+///   asks [`changes_since`](Self::changes_since) the last revision it saw misses no change, whatever commits
+///   at the same time.
+/// - **Durable when acknowledged**, on the backends that have a disk: state, event and audit record commit
+///   together or not at all.
+///
+/// # Cancellation
+/// A call dropped before it answers has happened whole or not at all.
+#[async_trait]
+pub trait TenantStore: Send + Sync + fmt::Debug {
+    /// Creates an active tenant with version 1.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput), `AlreadyExists`, `Conflict`, `Unavailable`.
+    async fn create(&self, scope: &PlatformScope, new: NewTenant) -> Result<Tenant>;
+
+    /// The tenant, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn get(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<Tenant>>;
+
+    /// Up to `limit` tenants (1 to [`MAX_PAGE`]; other values are brought into that range) in the order of
+    /// their ids, after the one `cursor` names.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a cursor this store did not give, `Unavailable`.
+    async fn list(&self, scope: &PlatformScope, cursor: Option<&str>, limit: u32) -> Result<Page<Tenant>>;
+
+    /// Replaces the profile.
+    ///
+    /// # Errors
+    /// `InvalidInput`, `NotFound`, `Conflict` with the current version, `Unavailable`.
+    async fn update(
+        &self,
+        scope: &PlatformScope,
+        id: &TenantId,
+        profile: TenantProfile,
+        expected_version: i64,
+    ) -> Result<Tenant>;
+
+    /// Suspends the tenant.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    async fn suspend(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant>;
+
+    /// Lets the tenant be used again.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    async fn resume(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant>;
+
+    /// Up to `limit` tenants (as in [`list`](Self::list)) changed after `revision`, oldest change first, each
+    /// as it is now. Zero asks for all.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn changes_since(&self, scope: &PlatformScope, revision: i64, limit: u32) -> Result<Vec<Tenant>>;
+}
+
+/// The id a list goes on after.
+pub(crate) fn parse_cursor(cursor: Option<&str>) -> Result<Option<TenantId>> {
+    cursor.map(TenantId::parse).transpose().map_err(|error| {
+        Error::invalid_input("tenant.list", "the cursor is not one this list gave; start without one")
+            .with_source(error)
+    })
+}
+
+pub(crate) fn not_found(operation: &'static str, id: &TenantId) -> Error {
+    Error::not_found(operation, format!("there is no tenant `{id}`"))
+}
+
+pub(crate) fn already_exists(what: &str) -> Error {
+    Error::new(
+        mcp_core::ErrorKind::AlreadyExists,
+        "tenant.create",
+        format!("a tenant with this {what} exists already"),
+    )
+}
+
+pub(crate) fn stale(current: i64) -> Error {
+    Error::new(
+        mcp_core::ErrorKind::Conflict,
+        "tenant.update",
+        format!("the tenant has changed; it now has version {current}"),
+    )
+    .with_detail(Detail::Conflict { current })
+}
+
+pub(crate) fn key_reused() -> Error {
+    Error::new(
+        mcp_core::ErrorKind::Conflict,
+        "tenant.create",
+        "this idempotency key made another tenant; use a new key",
+    )
+}

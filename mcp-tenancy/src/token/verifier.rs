@@ -1,0 +1,178 @@
+//! Verifying tokens.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, crypto};
+use mcp_core::{
+    Result,
+    clock::{Clock, Timestamp},
+    scope::{Principal, TenantId},
+};
+use moka::future::Cache;
+
+use super::{
+    Claims, Keyring, MAX_TOKEN_LEN, TokenConfig,
+    claims::{Header, TYPE, Unverified},
+};
+use crate::{
+    auth::{Identity, refused},
+    tenant::TenantDirectory,
+};
+
+/// Verified tokens kept in memory.
+const CACHED: u64 = 100_000;
+/// How long. It bounds how long a token lives on after its key is gone.
+const CACHED_FOR: std::time::Duration = std::time::Duration::from_secs(60);
+/// How far in the future `nbf` may lie, for clocks of replicas that differ. `exp` gets no such allowance.
+const NBF_LEEWAY_SECS: i64 = 5;
+
+/// Verifies the platform's own tokens.
+///
+/// The algorithm is EdDSA, whatever the header says: a header that says otherwise is refused. The key is the
+/// one of that `kid` among the keys of the tenant in `iss`, so one tenant's key never vouches for another.
+/// Times are checked again on every use of a token that was verified before; a key that is removed stops
+/// verifying within 61 seconds.
+#[derive(Debug)]
+pub struct TokenVerifier {
+    keyring: Arc<Keyring>,
+    directory: Arc<TenantDirectory>,
+    clock: Arc<dyn Clock>,
+    config: TokenConfig,
+    verified: Cache<[u8; 32], Arc<VerifiedToken>>,
+}
+
+/// What a good token says.
+#[derive(Debug)]
+pub struct VerifiedToken {
+    /// Its claims.
+    pub claims: Claims,
+    /// Whom it speaks for.
+    pub identity: Identity,
+}
+
+/// Whether a token is good.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is.
+    Good(Arc<VerifiedToken>),
+    /// Of another issuer, as far as it says: for another verifier to judge.
+    Foreign,
+}
+
+impl TokenVerifier {
+    /// Verifies by the keys of `keyring`, for the tenants of `directory`.
+    #[must_use]
+    pub fn new(
+        keyring: Arc<Keyring>,
+        directory: Arc<TenantDirectory>,
+        clock: Arc<dyn Clock>,
+        config: TokenConfig,
+    ) -> Self {
+        let verified = Cache::builder().max_capacity(CACHED).time_to_live(CACHED_FOR).build();
+        Self { keyring, directory, clock, config, verified }
+    }
+
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`](mcp_core::ErrorKind::Unauthenticated) with the reason in its context only,
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if the keys are away.
+    pub async fn verify(&self, token: &str) -> Result<Verdict> {
+        if token.len() > MAX_TOKEN_LEN {
+            return Err(refused("the token is too long"));
+        }
+        let mut key = [0; 32];
+        key.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        if let Some(verified) = self.verified.get(&key).await {
+            self.check_times(&verified.claims)?;
+            return Ok(Verdict::Good(verified));
+        }
+        let Some(claims) = self.verify_afresh(token).await? else { return Ok(Verdict::Foreign) };
+        let verified = Arc::new(VerifiedToken { identity: identity(&claims), claims });
+        self.verified.insert(key, verified.clone()).await;
+        Ok(Verdict::Good(verified))
+    }
+
+    async fn verify_afresh(&self, token: &str) -> Result<Option<Claims>> {
+        let (message, signature) = token.rsplit_once('.').ok_or_else(|| refused("not a JWT"))?;
+        let (header, payload) = message.split_once('.').ok_or_else(|| refused("not a JWT"))?;
+        let payload = decode(payload)?;
+        let unverified: Unverified = parse(&payload)?;
+        let Some(tenant) = self.tenant_of(&unverified.iss)? else { return Ok(None) };
+        let header: Header = parse(&decode(header)?)?;
+        if header.alg != "EdDSA" {
+            return Err(refused("an algorithm the key is not for"));
+        }
+        if header.typ != TYPE {
+            return Err(refused("not an access token"));
+        }
+        if !is_kid(&header.kid) {
+            return Err(refused("a malformed key id"));
+        }
+        // Only tenants that exist have keys: an invented one costs no question to the key store.
+        if self.directory.resolve(&tenant).await?.is_none() {
+            return Err(refused("a tenant that does not exist"));
+        }
+        let key = self.keyring.verifying(&tenant, &header.kid).await?;
+        let key = key.ok_or_else(|| refused("a key the tenant does not have"))?;
+        let good = crypto::verify(signature, message.as_bytes(), &key, Algorithm::EdDSA).unwrap_or(false);
+        if !good {
+            return Err(refused("a wrong signature"));
+        }
+        let claims: Claims = parse(&payload)?;
+        if claims.iss != self.config.issuer_of(&tenant) || claims.tenant_id != tenant {
+            return Err(refused("issuer and tenant claim that disagree"));
+        }
+        if !claims.aud.contains(&self.config.audience) {
+            return Err(refused("a token for another audience"));
+        }
+        self.check_times(&claims)?;
+        Ok(Some(claims))
+    }
+
+    /// The tenant whose token it says to be; `None` for another issuer's.
+    fn tenant_of(&self, iss: &str) -> Result<Option<TenantId>> {
+        let Some(path) = iss.strip_prefix(self.config.issuer.as_str()) else { return Ok(None) };
+        let Some(tenant) = path.strip_prefix("/t/") else { return Ok(None) };
+        TenantId::parse(tenant).map(Some).map_err(|_| refused("a malformed issuer"))
+    }
+
+    fn check_times(&self, claims: &Claims) -> Result<()> {
+        let now = self.clock.now().as_secs();
+        if claims.exp <= now {
+            return Err(refused("the token has expired"));
+        }
+        if claims.nbf > now.saturating_add(NBF_LEEWAY_SECS) {
+            return Err(refused("the token is not good yet"));
+        }
+        Ok(())
+    }
+}
+
+fn identity(claims: &Claims) -> Identity {
+    let principal = Principal {
+        id: claims.sub.clone(),
+        kind: claims.principal_kind,
+        permissions: claims.permissions.clone(),
+    };
+    Identity {
+        tenant: claims.tenant_id.clone(),
+        principal: Arc::new(principal),
+        credential: format!("token/{}", claims.jti).into(),
+        expires_at: Some(Timestamp::from_micros(claims.exp.saturating_mul(1_000_000))),
+    }
+}
+
+fn is_kid(kid: &str) -> bool {
+    (1..=64).contains(&kid.len()) && kid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn decode(part: &str) -> Result<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| refused("not a JWT"))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T> {
+    serde_json::from_slice(json).map_err(|_| refused("a header or claim missing, unknown or of a wrong type"))
+}

@@ -1,0 +1,198 @@
+//! A platform in memory, its whole stack of layers, and a forger who has every key.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use mcp_core::{
+    Error, PlatformScope, Scope,
+    audit::{AuditRecord, Chain, DenialLog},
+    clock::{Clock as _, ManualClock, Timestamp},
+    key::MasterKey,
+    layer::RescueLayer,
+    scope::{Permissions, Principal, PrincipalId, PrincipalKind, RequestId, TenantId},
+};
+use mcp_tenancy::{
+    Tenancy, TenancyDeps,
+    key::NewApiKey,
+    layer::{AuthenticateLayer, RateLimitLayer, TenantLayer},
+    limit::GcraLimiter,
+    tenant::NewTenant,
+    token::{MemorySigningKeyStore, SigningKey, SigningKeyStore as _, TokenConfig},
+};
+use serde_json::{Value, json};
+use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
+
+pub(crate) const ISSUER: &str = "https://platform.example";
+pub(crate) const AUDIENCE: &str = "https://platform.example/mcp";
+pub(crate) const NOW: i64 = 1_800_000_000;
+
+/// Keeps denials for a test to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Denials(Mutex<Vec<(Chain, AuditRecord)>>);
+
+impl DenialLog for Denials {
+    fn denied(&self, chain: Chain, record: AuditRecord) {
+        self.0.lock().unwrap().push((chain, record));
+    }
+}
+
+impl Denials {
+    /// The denials since the last call.
+    pub(crate) fn take(&self) -> Vec<(Chain, AuditRecord)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+pub(crate) struct World {
+    deps: TenancyDeps,
+    pub(crate) tenancy: Tenancy,
+    pub(crate) admin: PlatformScope,
+    pub(crate) clock: ManualClock,
+    pub(crate) denials: Arc<Denials>,
+    pub(crate) signing_keys: MemorySigningKeyStore,
+    pub(crate) master: MasterKey,
+    pub(crate) limiter: Arc<GcraLimiter>,
+}
+
+pub(crate) fn tenant(id: &str) -> TenantId {
+    TenantId::parse(id).unwrap()
+}
+
+pub(crate) fn principal(id: &str) -> Principal {
+    Principal {
+        id: PrincipalId::parse(id).unwrap(),
+        kind: PrincipalKind::User,
+        permissions: Permissions::parse(["tools:call"]).unwrap(),
+    }
+}
+
+impl World {
+    /// A platform with the tenants `acme` and `beta`.
+    pub(crate) async fn new() -> Self {
+        let clock = ManualClock::new(Timestamp::from_micros(NOW * 1_000_000));
+        let signing_keys = MemorySigningKeyStore::default();
+        let master = MasterKey::ephemeral().unwrap();
+        let deps = TenancyDeps {
+            signing_keys: Arc::new(signing_keys.clone()),
+            master: master.clone(),
+            clock: Arc::new(clock.clone()),
+            ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
+        };
+        let tenancy = Tenancy::open(deps.clone()).await.unwrap();
+        let admin = PlatformScope::new(PrincipalId::parse("operator").unwrap(), "test");
+        for id in ["acme", "beta"] {
+            tenancy.create_tenant(&admin, NewTenant::new(tenant(id), id.to_uppercase())).await.unwrap();
+        }
+        let (denials, limiter) = (Arc::default(), Arc::default());
+        Self { deps, tenancy, admin, clock, denials, signing_keys, master, limiter }
+    }
+
+    /// Another process on the same stores.
+    pub(crate) async fn other_replica(&self) -> Tenancy {
+        Tenancy::open(self.deps.clone()).await.unwrap()
+    }
+
+    pub(crate) async fn token(&self, tenant_id: &str) -> String {
+        let (tenant, principal) = (tenant(tenant_id), principal("user-1"));
+        let hour = Duration::from_secs(3600);
+        let issued = self.tenancy.issue_token(&self.admin, &tenant, &principal, hour).await.unwrap();
+        issued.token.expose().clone()
+    }
+
+    pub(crate) async fn api_key(&self, tenant_id: &str) -> mcp_tenancy::key::IssuedKey {
+        let permissions = Permissions::parse(["tools:call"]).unwrap();
+        let new = NewApiKey::service(tenant(tenant_id), "ci", "robot", permissions).unwrap();
+        self.tenancy.create_key(&self.admin, new).await.unwrap()
+    }
+
+    /// Sends a request through all layers; the inside answers `principal of tenant`.
+    pub(crate) async fn send(&self, headers: &[(&str, &str)]) -> Response<Bytes> {
+        let inside = service_fn(async |request: Request<()>| {
+            let scope = request.extensions().get::<Scope>().expect("the inside was reached without a scope");
+            let text = format!("{} of {}", scope.principal().id, scope.tenant());
+            Ok::<_, Error>(Response::new(Full::new(Bytes::from(text))))
+        });
+        let mut stack = ServiceBuilder::new()
+            .layer(RescueLayer::default())
+            .layer(AuthenticateLayer::new(self.tenancy.authenticators(), self.denials.clone()))
+            .layer(TenantLayer::new(self.tenancy.directory().clone(), self.denials.clone()))
+            .layer(RateLimitLayer::new(self.limiter.clone(), self.denials.clone()))
+            .service(inside);
+        let mut request = Request::builder().uri("/mcp");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(()).unwrap();
+        request.extensions_mut().insert(RequestId::parse("request-1").unwrap());
+        let response = stack.ready().await.unwrap().call(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+    }
+
+    pub(crate) async fn send_bearer(&self, token: &str) -> Response<Bytes> {
+        self.send(&[("authorization", &format!("Bearer {token}"))]).await
+    }
+
+    /// Expects the one 401 that tells nothing, and its record in the platform's chain.
+    pub(crate) async fn expect_unauthenticated(&self, token: &str, what: &str) {
+        self.denials.take();
+        let response = self.send_bearer(token).await;
+        assert_unauthenticated(&response, what);
+        let denials = self.denials.take();
+        assert_eq!(denials.len(), 1, "{what}");
+        assert_eq!(denials[0].0, Chain::Platform, "{what}");
+        assert_eq!((denials[0].1.actor.as_str(), &*denials[0].1.action), ("anonymous", "auth.denied"));
+        let recorded = format!("{denials:?}");
+        assert!(token.len() < 20 || !recorded.contains(token), "{what}: the token is in the record");
+    }
+
+    /// The tenant's signing key and what it takes to forge with it.
+    pub(crate) async fn stolen_key(&self, tenant_id: &str) -> (SigningKey, EncodingKey) {
+        self.token(tenant_id).await;
+        let stored = self.signing_keys.keys(&self.admin, &tenant(tenant_id)).await.unwrap().remove(0);
+        let private = self.master.open(&stored.sealed, &[tenant_id, &stored.kid]).unwrap();
+        (stored, EncodingKey::from_ed_der(private.expose()))
+    }
+
+    /// The header and claims of a good token of that tenant, to be spoiled.
+    pub(crate) async fn honest(&self, tenant_id: &str) -> (Value, Value) {
+        let (key, _) = self.stolen_key(tenant_id).await;
+        let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": key.kid });
+        let now = self.clock.now().as_secs();
+        let claims = json!({
+            "iss": format!("{ISSUER}/t/{tenant_id}"), "aud": [AUDIENCE], "sub": "user-1",
+            "principal_kind": "user", "tenant_id": tenant_id, "permissions": ["tools:call"],
+            "iat": now, "nbf": now, "exp": now + 3600, "jti": "token-1",
+        });
+        (header, claims)
+    }
+}
+
+/// What every refused credential gets, whatever was wrong with it.
+pub(crate) fn assert_unauthenticated(response: &Response<Bytes>, what: &str) {
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{what}");
+    assert_eq!(response.headers()["www-authenticate"], "Bearer", "{what}");
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!(body["detail"], "valid credentials are required", "{what}");
+    let mut fields: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["code", "detail", "request_id", "status", "title", "type"], "{what}");
+}
+
+pub(crate) fn message(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}", part(header), part(claims))
+}
+
+pub(crate) fn sign(header: &Value, claims: &Value, key: &EncodingKey, algorithm: Algorithm) -> String {
+    let message = message(header, claims);
+    let signature = crypto::sign(message.as_bytes(), key, algorithm).unwrap();
+    format!("{message}.{signature}")
+}
