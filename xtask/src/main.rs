@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod deny;
 mod lint;
 mod services;
@@ -42,6 +43,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Runs the MCP conformance suite against our servers; gets the suite by npm.
+    Conformance {
+        /// One JSON object a run instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
     /// `test`, and the known vulnerabilities of the dependencies, for which it needs the advisory database.
     Ci {
         /// Leaves the advisories out, where their database cannot be reached.
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
         Command::Services => services::run(),
         Command::Lint => lint::run(),
         Command::Bench { name, json } => bench::run(name.as_deref(), json),
+        Command::Conformance { json } => conformance::run(json),
         Command::Ci { without_advisories } => ci::run(without_advisories),
         Command::Guard { dir, ready, server } => services::guard(&dir, &ready, &server),
     };
