@@ -23,10 +23,13 @@
 pub mod audit;
 pub mod clock;
 pub mod error;
+pub mod event;
 pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod scope;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod strict;
 pub mod telemetry;
 

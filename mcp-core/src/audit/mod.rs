@@ -1,5 +1,7 @@
 //! The audit log: what was changed or denied, by whom, in a chain that shows every removal and alteration.
 
+mod entry;
 mod record;
 
+pub use entry::{Entry, MAX_DETAIL_BYTES};
 pub use record::{AuditRecord, Chain, DenialLog, Outcome};

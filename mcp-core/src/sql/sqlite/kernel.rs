@@ -1,0 +1,299 @@
+//! The kernel on SQLite.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
+
+use super::{ControlRead, ControlTx, SqliteConfig, TenantRead, TenantTx, file::Db, migrate, placement};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+    scope::{PlatformScope, Scope, TenantId},
+    sql::{
+        IsolationMode, Migrations, Placement, SchemaName,
+        begin::{begun, uncancelled, wait_of},
+        cached,
+        migrations::{Plan, Set},
+        tx::Context,
+    },
+};
+
+/// The kernel on SQLite. Cheap to clone; all clones are one kernel.
+///
+/// Two processes may open the same directory at once: the command line while the server runs. The isolation
+/// mode `row` is guarded by code alone, as SQLite has no row-level security: a statement that forgets its
+/// `tenant_id` sees every tenant of that mode. Choose `database` where that matters.
+///
+/// What it promises is said in the [module's documentation](crate::sql).
+#[derive(Debug, Clone)]
+pub struct SqliteKernel(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: SqliteConfig,
+    plan: Plan,
+    context: Context,
+    control: Db,
+    shared: OnceCell<Arc<Db>>,
+    tenants: Cache<TenantId, Arc<Db>>,
+    placements: Cache<TenantId, Placement>,
+}
+
+impl SqliteKernel {
+    /// Opens the directory, and brings the control tables up to date. Tenants' files are brought up to date
+    /// when they are first used.
+    ///
+    /// `migrations` are those of all crates that store something here, core's own excepted.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for mode `schema`;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for other settings;
+    /// [`Corrupted`](crate::ErrorKind::Corrupted) if an applied migration was changed;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the directory cannot be made or written.
+    pub async fn open(
+        config: SqliteConfig,
+        migrations: &[Migrations],
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        config.check()?;
+        let plan = Plan::new(migrate::CORE, migrations)?;
+        make_directory(config.directory.join("tenants")).await?;
+        let control =
+            Db::open(&config, &config.directory.join("control.db"), &plan, Set::Control, true).await?;
+        let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
+        let context = Context { tasks: TaskTracker::new(), clock };
+        let placements = cached::placements();
+        Ok(Self(Arc::new(Inner {
+            config,
+            plan,
+            context,
+            control,
+            shared: OnceCell::new(),
+            tenants,
+            placements,
+        })))
+    }
+
+    /// Begins a transaction on the data of the scope's tenant, waiting at most for the configured time and
+    /// the scope's deadline. Writers of one tenant (in mode `row`: of all) take turns.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the tenant has no placement;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) while it is being provisioned, and if the file stays
+    /// busy; [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded).
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves no transaction open.
+    pub async fn begin(&self, scope: &Scope) -> Result<TenantTx> {
+        let (inner, tenant) = (self.0.clone(), scope.tenant().clone());
+        begun(&self.0.context.tasks, wait_of(scope, self.wait())?, async move {
+            let tx = inner.tenant_db(&tenant).await?.write().await?;
+            Ok(TenantTx::new(tx, inner.context.clone(), tenant))
+        })
+        .await
+    }
+
+    /// Begins a read of the data of the scope's tenant. It does not wait for writers.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn read(&self, scope: &Scope) -> Result<TenantRead> {
+        let (inner, tenant) = (self.0.clone(), scope.tenant().clone());
+        begun(&self.0.context.tasks, wait_of(scope, self.wait())?, async move {
+            let tx = inner.tenant_db(&tenant).await?.read().await?;
+            Ok(TenantRead::new(tx, tenant))
+        })
+        .await
+    }
+
+    /// Begins a transaction on the control tables.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the file stays busy.
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn control(&self, _scope: &PlatformScope) -> Result<ControlTx> {
+        let inner = self.0.clone();
+        begun(&self.0.context.tasks, self.wait(), async move {
+            Ok(ControlTx::new(inner.control.write().await?, inner.context.clone()))
+        })
+        .await
+    }
+
+    /// Begins a read of the control tables.
+    ///
+    /// # Errors
+    /// As [`control`](Self::control).
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn control_read(&self, _scope: &PlatformScope) -> Result<ControlRead> {
+        let inner = self.0.clone();
+        begun(
+            &self.0.context.tasks,
+            self.wait(),
+            async move { Ok(ControlRead::new(inner.control.read().await?)) },
+        )
+        .await
+    }
+
+    /// Decides where a tenant's data lives, in the transaction that creates the tenant. `schema` is by
+    /// default [made from the tenant's id](SchemaName::of_tenant). [`provision`](Self::provision) follows
+    /// after the commit.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a mode that the configuration does not list;
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the tenant has a placement or the schema's name
+    /// is taken.
+    pub async fn place(
+        &self,
+        tx: &mut ControlTx,
+        tenant: &TenantId,
+        mode: IsolationMode,
+        schema: Option<&SchemaName>,
+    ) -> Result<Placement> {
+        mode.require("SQLite", &self.0.config.modes)?;
+        let schema = schema.cloned().unwrap_or_else(|| SchemaName::of_tenant(tenant));
+        let placement = Placement { tenant: tenant.clone(), mode, schema, ready: false };
+        let now = tx.now();
+        placement::insert(tx.conn(), &placement, now).await?;
+        Ok(placement)
+    }
+
+    /// Makes the tenant's file and migrates it. May be run again at any time, also after a crash.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the tenant has no placement;
+    /// [`Corrupted`](crate::ErrorKind::Corrupted) if it was provisioned before and its file is gone.
+    ///
+    /// # Cancellation
+    /// What was started is finished.
+    pub async fn provision(&self, _scope: &PlatformScope, tenant: &TenantId) -> Result<()> {
+        let (inner, tenant) = (self.0.clone(), tenant.clone());
+        uncancelled(&self.0.context.tasks, "sql.provision", async move {
+            let placement = inner.stored_placement(&tenant).await?.ok_or_else(cached::no_placement)?;
+            // A file that was there and is gone must not come back empty.
+            inner.open_place(&placement, !placement.ready).await?;
+            let mut tx = inner.control.write().await?;
+            placement::set_ready(&mut tx, &tenant).await?;
+            tx.commit().await.map_err(|error| crate::sql::fault("sql.provision", error))?;
+            inner.placements.invalidate(&tenant).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Brings every tenant's file up to date, those that were never provisioned too. Returns their number.
+    ///
+    /// # Errors
+    /// The first failure, naming the tenant in its context; what was migrated before stays so.
+    pub async fn migrate(&self, scope: &PlatformScope) -> Result<u64> {
+        let mut after = None;
+        let mut count = 0;
+        loop {
+            let page = self.placements(scope, after.as_ref(), 100).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = Some(last.tenant.clone());
+            for placement in page {
+                self.provision(scope, &placement.tenant)
+                    .await
+                    .map_err(|error| error.with_context("tenant", &placement.tenant))?;
+                count += 1;
+            }
+        }
+    }
+
+    /// The next `limit` placements in the order of the tenants' ids.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn placements(
+        &self,
+        scope: &PlatformScope,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>> {
+        let mut read = self.control_read(scope).await?;
+        placement::page(read.conn(), after, limit).await
+    }
+
+    /// The tenant's placement.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it has none.
+    pub async fn placement(&self, _scope: &PlatformScope, tenant: &TenantId) -> Result<Placement> {
+        self.0.stored_placement(tenant).await?.ok_or_else(cached::no_placement)
+    }
+
+    /// Waits for what is in flight, then closes all files. Transactions that are still held are waited for,
+    /// so drop them first.
+    pub async fn close(&self) {
+        self.0.context.tasks.close();
+        self.0.context.tasks.wait().await;
+        for (_, db) in &self.0.tenants {
+            db.close().await;
+        }
+        self.0.tenants.invalidate_all();
+        if let Some(db) = self.0.shared.get() {
+            db.close().await;
+        }
+        self.0.control.close().await;
+    }
+
+    fn wait(&self) -> Duration {
+        self.0.config.wait
+    }
+}
+
+impl Inner {
+    async fn tenant_db(&self, tenant: &TenantId) -> Result<Arc<Db>> {
+        let placement = cached::ready(&self.placements, tenant, self.stored_placement(tenant)).await?;
+        self.open_place(&placement, false).await
+    }
+
+    async fn open_place(&self, placement: &Placement, create: bool) -> Result<Arc<Db>> {
+        let Self { config, plan, .. } = self;
+        let open = async |name: PathBuf, create| {
+            let path = config.directory.join(name);
+            Db::open(config, &path, plan, Set::Tenant, create).await.map(Arc::new)
+        };
+        match placement.mode {
+            IsolationMode::Row => {
+                self.shared.get_or_try_init(|| open("shared.db".into(), true)).await.cloned()
+            }
+            IsolationMode::Database => {
+                let name = PathBuf::from("tenants").join(format!("{}.db", placement.tenant));
+                let opened = self.tenants.try_get_with(placement.tenant.clone(), open(name, create)).await;
+                opened.map_err(|error| cached::shared_error("sql.open", &error))
+            }
+            IsolationMode::Schema => {
+                Err(Error::internal("sql.open", "SQLite has no schemas, yet a placement names one"))
+            }
+        }
+    }
+
+    async fn stored_placement(&self, tenant: &TenantId) -> Result<Option<Placement>> {
+        let mut tx = self.control.read().await?;
+        placement::find(&mut tx, tenant).await
+    }
+}
+
+async fn make_directory(path: PathBuf) -> Result<()> {
+    let make = move || {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)
+    };
+    let made = tokio::task::spawn_blocking(make).await.map_err(std::io::Error::other).flatten();
+    made.map_err(|error| {
+        Error::unavailable("sql.open", "the data directory cannot be made").with_source(error)
+    })
+}
