@@ -71,6 +71,8 @@
 //! ```
 
 pub mod auth;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod key;
 pub mod layer;
 pub mod limit;

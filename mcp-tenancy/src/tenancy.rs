@@ -20,8 +20,8 @@ use crate::{
         TenantStore,
     },
     token::{
-        IssuedToken, Keyring, MemorySigningKeyStore, PlatformJwtAuthenticator, SigningKeyStore, TokenConfig,
-        TokenIssuer, TokenVerifier,
+        Grant, IssuedToken, Keyring, MemorySigningKeyStore, PlatformJwtAuthenticator, SigningKeyStore,
+        TokenConfig, TokenIssuer, TokenVerifier,
     },
 };
 
@@ -74,6 +74,7 @@ impl TenancyDeps {
 pub struct Tenancy {
     tenants: Arc<dyn TenantStore>,
     keys: Arc<dyn KeyStore>,
+    signing_keys: Arc<dyn SigningKeyStore>,
     clock: Arc<dyn Clock>,
     directory: Arc<TenantDirectory>,
     issuer: TokenIssuer,
@@ -101,7 +102,7 @@ impl Tenancy {
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
-        let keyring = Arc::new(Keyring::new(deps.signing_keys, deps.master, deps.clock.clone())?);
+        let keyring = Arc::new(Keyring::new(deps.signing_keys.clone(), deps.master, deps.clock.clone())?);
         let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), deps.tokens.clone());
         let verifier = TokenVerifier::new(keyring, directory.clone(), deps.clock.clone(), deps.tokens);
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
@@ -111,8 +112,18 @@ impl Tenancy {
         let (follower, until) = (directory.clone(), shutdown.clone());
         tasks.spawn(async move { follower.run(until).await });
         tasks.close();
-        let (tenants, keys, clock) = (deps.tenants, deps.keys, deps.clock);
-        Ok(Self { tenants, keys, clock, directory, issuer, api_keys, platform_tokens, shutdown, tasks })
+        Ok(Self {
+            tenants: deps.tenants,
+            keys: deps.keys,
+            signing_keys: deps.signing_keys,
+            clock: deps.clock,
+            directory,
+            issuer,
+            api_keys,
+            platform_tokens,
+            shutdown,
+            tasks,
+        })
     }
 
     /// Stops following changes. What was handed out goes on with the last state until the directory's hold
@@ -291,10 +302,13 @@ impl Tenancy {
             ));
         }
         let issued = self.issuer.issue(tenant, principal, lifetime).await?;
-        tracing::info!(
-            %tenant, principal = %principal.id, token = %issued.id,
-            actor = %scope.actor(), reason = scope.reason(), "issued a token"
-        );
+        let grant = Grant {
+            tenant: tenant.clone(),
+            principal: principal.id.clone(),
+            token: issued.id.clone(),
+            expires_at: issued.expires_at,
+        };
+        self.signing_keys.record(scope, &grant).await?;
         Ok(issued)
     }
 

@@ -257,14 +257,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_tenants_are_swept_away() {
         let limiter = GcraLimiter::default();
-        for n in 0..500 {
+        for n in 0..50 {
             allowed(&limiter, &format!("t{n}"), &[per_minute("tenant", 10)]).await;
         }
-        assert_eq!(limiter.len(), 500);
+        assert_eq!(limiter.len(), 50);
         tokio::time::advance(Duration::from_secs(60)).await;
-        let busy: Vec<_> = (0..500).map(|n| scope(&format!("t{n}"))).collect();
-        for scope in busy.iter().cycle().take(SWEEP_EVERY as usize * SHARDS * 2) {
-            limiter.check(scope, &[], NonZeroU32::MIN).await.unwrap();
+        for n in 0..50 {
+            let scope = scope(&format!("t{n}"));
+            for _ in 0..SWEEP_EVERY {
+                limiter.check(&scope, &[], NonZeroU32::MIN).await.unwrap();
+            }
         }
         assert!(limiter.is_empty(), "{} cells are left", limiter.len());
     }

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use mcp_core::{
     PlatformScope, Result,
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     scope::TenantId,
 };
 
@@ -57,16 +57,16 @@ impl MemoryTenantStore {
             return Ok(tenant.clone());
         }
         let changed = Tenant { status, ..tenant.clone() };
-        Ok(state.change(changed, &*self.clock))
+        Ok(state.change(changed, self.clock.now()))
     }
 }
 
 impl State {
-    fn change(&mut self, mut tenant: Tenant, clock: &dyn Clock) -> Tenant {
+    fn change(&mut self, mut tenant: Tenant, now: Timestamp) -> Tenant {
         self.revision += 1;
         tenant.revision = self.revision;
         tenant.version += 1;
-        tenant.updated_at = clock.now();
+        tenant.updated_at = now;
         self.tenants.insert(tenant.id.clone(), tenant.clone());
         tenant
     }
@@ -101,7 +101,7 @@ impl TenantStore for MemoryTenantStore {
             version: 0,
             revision: 0,
         };
-        Ok(state.change(tenant, &*self.clock))
+        Ok(state.change(tenant, now))
     }
 
     async fn get(&self, _: &PlatformScope, id: &TenantId) -> Result<Option<Tenant>> {
@@ -130,7 +130,7 @@ impl TenantStore for MemoryTenantStore {
             return Err(stale(tenant.version));
         }
         let changed = Tenant { profile, ..tenant.clone() };
-        Ok(state.change(changed, &*self.clock))
+        Ok(state.change(changed, self.clock.now()))
     }
 
     async fn suspend(&self, _: &PlatformScope, id: &TenantId) -> Result<Tenant> {

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use mcp_core::{PlatformScope, Result, scope::TenantId};
 
-use super::{SigningKey, SigningKeyStore};
+use super::{Grant, SigningKey, SigningKeyStore};
 
 /// A [`SigningKeyStore`] in memory. Clones share their keys.
 #[derive(Debug, Clone, Default)]
@@ -26,5 +26,9 @@ impl SigningKeyStore for MemorySigningKeyStore {
     async fn first(&self, _: &PlatformScope, key: SigningKey) -> Result<SigningKey> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(keys.entry(key.tenant.clone()).or_insert(key).clone())
+    }
+
+    async fn record(&self, _: &PlatformScope, _: &Grant) -> Result<()> {
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub use claims::Claims;
 pub use issuer::{IssuedToken, TokenConfig, TokenIssuer};
 pub use keyring::Keyring;
 pub use memory::MemorySigningKeyStore;
-pub use store::{MAX_SIGNING_KEYS, SigningKey, SigningKeyStore};
+pub use store::{Grant, MAX_SIGNING_KEYS, SigningKey, SigningKeyStore};
 pub use verifier::{TokenVerifier, Verdict, VerifiedToken};
 
 /// Longest token that is issued or looked at, in bytes.

@@ -3,7 +3,11 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use mcp_core::{PlatformScope, Result, clock::Timestamp, scope::TenantId};
+use mcp_core::{
+    PlatformScope, Result,
+    clock::Timestamp,
+    scope::{PrincipalId, RequestId, TenantId},
+};
 
 /// Most signing keys a tenant can have; the oldest beyond it verify nothing.
 pub const MAX_SIGNING_KEYS: u32 = 16;
@@ -23,7 +27,20 @@ pub struct SigningKey {
     pub created_at: Timestamp,
 }
 
-/// Keeps signing keys.
+/// That a token was issued: what an auditor needs of it, and nothing that lets anyone use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The tenant it is for.
+    pub tenant: TenantId,
+    /// Whom it speaks for.
+    pub principal: PrincipalId,
+    /// The token's id, `jti`.
+    pub token: RequestId,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Keeps signing keys, and the record of what was signed.
 ///
 /// Promises:
 /// - **One first key**: of many who bring a tenant's first key at once, one key is kept and all get that one.
@@ -45,4 +62,11 @@ pub trait SigningKeyStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Unavailable`](mcp_core::ErrorKind::Unavailable).
     async fn first(&self, scope: &PlatformScope, key: SigningKey) -> Result<SigningKey>;
+
+    /// Records in the audit log that a token was issued. Called before the token is handed out; a backend
+    /// without an audit log has nothing to do.
+    ///
+    /// # Errors
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable); the token is then not handed out.
+    async fn record(&self, scope: &PlatformScope, grant: &Grant) -> Result<()>;
 }

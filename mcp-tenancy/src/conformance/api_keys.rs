@@ -1,0 +1,103 @@
+//! The promises of [`KeyStore`].
+
+use std::{sync::Arc, time::Duration};
+
+use mcp_core::{ErrorKind, clock::Timestamp, scope::Permissions};
+
+use super::{Broken, Check, ensure, ensure_eq, ensure_error, scope, tenant_id};
+use crate::key::{ApiKey, KeyDigest, KeyId, KeyStore, NewApiKey, StoredKey};
+
+type Store = Arc<dyn KeyStore>;
+
+/// The suite of [`KeyStore`].
+pub const KEY_STORE: &[Check<dyn KeyStore>] = &[
+    ("what_is_found_is_what_was_inserted", |store| Box::pin(what_is_found_is_what_was_inserted(store))),
+    ("one_key_an_id", |store| Box::pin(one_key_an_id(store))),
+    ("revoking_is_final_and_idempotent", |store| Box::pin(revoking_is_final_and_idempotent(store))),
+    ("tenants_are_kept_apart", |store| Box::pin(tenants_are_kept_apart(store))),
+    ("lists_are_complete_and_in_order", |store| Box::pin(lists_are_complete_and_in_order(store))),
+];
+
+/// Key number `n` of a tenant; its id and digest say `n`.
+fn key(tenant: &str, n: u64) -> Result<StoredKey, Broken> {
+    let permissions = Permissions::parse(["tools:call", "audit:*"])?;
+    let mut new = NewApiKey::service(tenant_id(tenant)?, format!("key {n}"), "robot", permissions)?;
+    let now = Timestamp::from_micros(1_800_000_000_123_456);
+    new.expires_at = n.is_multiple_of(2).then(|| now.after(Duration::from_secs(60)));
+    let id = KeyId::parse(&format!("{n:024x}"))?;
+    let digest = KeyDigest::from_stored(&[u8::try_from(n % 256).unwrap_or(0); 32])?;
+    Ok(StoredKey { key: ApiKey::create(new, id, now), digest })
+}
+
+async fn what_is_found_is_what_was_inserted(store: Store) -> Result<(), Broken> {
+    let scope = scope()?;
+    for n in 0..4 {
+        let inserted = key("acme", n)?;
+        store.insert(&scope, inserted.clone()).await?;
+        ensure_eq(store.find(&scope, &inserted.key.id).await?, Some(inserted), "the key found")?;
+    }
+    ensure_eq(store.find(&scope, &key("acme", 9)?.key.id).await?, None, "a key that is not there")
+}
+
+async fn one_key_an_id(store: Store) -> Result<(), Broken> {
+    let scope = scope()?;
+    let (first, second) = (key("acme", 1)?, StoredKey { digest: key("acme", 2)?.digest, ..key("beta", 1)? });
+    store.insert(&scope, first.clone()).await?;
+    ensure_error(store.insert(&scope, second).await, ErrorKind::AlreadyExists, "a second key of an id")?;
+    ensure_eq(store.find(&scope, &first.key.id).await?, Some(first), "the first key")
+}
+
+async fn revoking_is_final_and_idempotent(store: Store) -> Result<(), Broken> {
+    let (scope, inserted) = (scope()?, key("acme", 1)?);
+    let (tenant, id) = (&inserted.key.tenant, &inserted.key.id);
+    store.insert(&scope, inserted.clone()).await?;
+    let revoked = store.revoke(&scope, tenant, id).await?;
+    ensure(revoked.revoked_at.is_some(), || "a revoked key says it is not".to_owned())?;
+    ensure_eq(store.revoke(&scope, tenant, id).await?, revoked.clone(), "revoking a revoked key")?;
+    let found = store.find(&scope, id).await?;
+    ensure_eq(found, Some(StoredKey { key: revoked, ..inserted.clone() }), "the revoked key")?;
+    let again = store.insert(&scope, inserted.clone()).await;
+    ensure_error(again, ErrorKind::AlreadyExists, "inserting a revoked key again").map(drop)
+}
+
+async fn tenants_are_kept_apart(store: Store) -> Result<(), Broken> {
+    let scope = scope()?;
+    let (acme, beta) = (key("acme", 1)?, key("beta", 2)?);
+    store.insert(&scope, acme.clone()).await?;
+    store.insert(&scope, beta.clone()).await?;
+    let listed = store.list(&scope, &beta.key.tenant, None, 10).await?;
+    ensure_eq(listed.items, vec![beta.key.clone()], "the keys of beta")?;
+    let foreign = store.revoke(&scope, &beta.key.tenant, &acme.key.id).await;
+    let foreign = ensure_error(foreign, ErrorKind::NotFound, "revoking another tenant's key")?;
+    let unknown = store.revoke(&scope, &beta.key.tenant, &key("acme", 9)?.key.id).await;
+    let unknown = ensure_error(unknown, ErrorKind::NotFound, "revoking no key")?;
+    let [foreign, unknown] = [(foreign, &acme.key.id), (unknown, &key("acme", 9)?.key.id)]
+        .map(|(error, id)| error.message().replace(id.as_str(), "…"));
+    ensure_eq(foreign, unknown, "what another tenant's key id answers")?;
+    ensure_eq(store.find(&scope, &acme.key.id).await?, Some(acme), "acme's key")
+}
+
+async fn lists_are_complete_and_in_order(store: Store) -> Result<(), Broken> {
+    let (scope, tenant) = (scope()?, tenant_id("acme")?);
+    for n in [5, 3, 8, 1, 9, 2] {
+        store.insert(&scope, key("acme", n)?).await?;
+        store.insert(&scope, key("beta", n + 16)?).await?;
+    }
+    let expected: Vec<_> =
+        [1, 2, 3, 5, 8, 9].map(|n| key("acme", n)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let expected: Vec<_> = expected.into_iter().map(|stored| stored.key).collect();
+    for limit in [1, 4, 6, 0, u32::MAX] {
+        let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+        for _ in 0..10 {
+            let page = store.list(&scope, &tenant, cursor.as_deref(), limit).await?;
+            seen.extend(page.items);
+            match page.next_cursor {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        ensure_eq(&seen, &expected, &format!("the keys listed with limit {limit}"))?;
+    }
+    let refused = store.list(&scope, &tenant, Some("not a cursor"), 10).await;
+    ensure_error(refused, ErrorKind::InvalidInput, "a cursor nobody gave").map(drop)
+}

@@ -1,0 +1,208 @@
+//! The suites on the memory backends, and proof that they bite.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mcp_core::{
+    ErrorKind, PlatformScope, Result, Scope,
+    limit::{Decision, Limit, RateLimiter},
+    scope::TenantId,
+};
+use mcp_tenancy::{
+    conformance::{self, Check, KEY_STORE, RATE_LIMITER, SIGNING_KEY_STORE, TENANT_STORE},
+    key::{ApiKey, KeyId, KeyStore, MemoryKeyStore, StoredKey},
+    limit::GcraLimiter,
+    tenant::{MemoryTenantStore, NewTenant, Page, Tenant, TenantProfile, TenantStore},
+    token::{Grant, MemorySigningKeyStore, SigningKey, SigningKeyStore},
+};
+
+async fn kept<T: ?Sized>(suite: &[Check<T>], fresh: impl AsyncFn() -> Arc<T>) {
+    let report = conformance::run(suite, fresh).await;
+    if !report.broken().is_empty() {
+        panic!("{report}");
+    }
+}
+
+#[tokio::test]
+async fn memory_tenant_store() {
+    kept(TENANT_STORE, async || Arc::new(MemoryTenantStore::default()) as Arc<dyn TenantStore>).await;
+}
+
+#[tokio::test]
+async fn memory_key_store() {
+    kept(KEY_STORE, async || Arc::new(MemoryKeyStore::default()) as Arc<dyn KeyStore>).await;
+}
+
+#[tokio::test]
+async fn memory_signing_key_store() {
+    kept(SIGNING_KEY_STORE, async || Arc::new(MemorySigningKeyStore::default()) as Arc<dyn SigningKeyStore>)
+        .await;
+}
+
+#[tokio::test]
+async fn gcra_limiter() {
+    kept(RATE_LIMITER, async || Arc::new(GcraLimiter::default()) as Arc<dyn RateLimiter>).await;
+}
+
+/// A tenant store with the bugs such stores have: versions nobody compares, a list that forgets its cursor,
+/// a status change that always counts, changes in the order of ids, one idempotency key for all.
+#[derive(Debug, Default)]
+struct SloppyTenants(MemoryTenantStore);
+
+#[async_trait]
+impl TenantStore for SloppyTenants {
+    async fn create(&self, scope: &PlatformScope, mut new: NewTenant) -> Result<Tenant> {
+        new.idempotency_key = None;
+        self.0.create(scope, new).await
+    }
+    async fn get(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<Tenant>> {
+        self.0.get(scope, id).await
+    }
+    async fn list(&self, scope: &PlatformScope, _: Option<&str>, limit: u32) -> Result<Page<Tenant>> {
+        self.0.list(scope, None, limit).await
+    }
+    async fn update(
+        &self,
+        scope: &PlatformScope,
+        id: &TenantId,
+        profile: TenantProfile,
+        _: i64,
+    ) -> Result<Tenant> {
+        let current = self.0.get(scope, id).await?.map_or(0, |tenant| tenant.version);
+        self.0.update(scope, id, profile, current).await
+    }
+    async fn suspend(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        let tenant = self.0.suspend(scope, id).await?;
+        self.0.update(scope, id, tenant.profile, tenant.version).await
+    }
+    async fn resume(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.0.resume(scope, id).await
+    }
+    async fn changes_since(&self, scope: &PlatformScope, revision: i64, limit: u32) -> Result<Vec<Tenant>> {
+        let mut changes = self.0.changes_since(scope, revision, limit).await?;
+        changes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(changes)
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_tenant_store_is_found_out() {
+    let report =
+        conformance::run(TENANT_STORE, async || Arc::new(SloppyTenants::default()) as Arc<dyn TenantStore>);
+    let broken = report.await.broken();
+    for promise in [
+        "trying_again_is_safe",
+        "no_lost_update",
+        "suspending_is_idempotent",
+        "lists_are_complete_and_in_order",
+        "no_skipped_change",
+    ] {
+        assert!(broken.contains(&promise), "`{promise}` was not found broken, only {broken:?}");
+    }
+}
+
+/// A key store that does not look whose key it is, and lets a revoked key be written over.
+#[derive(Debug, Default)]
+struct SloppyKeys(MemoryKeyStore, std::sync::Mutex<Vec<StoredKey>>);
+
+#[async_trait]
+impl KeyStore for SloppyKeys {
+    async fn insert(&self, scope: &PlatformScope, key: StoredKey) -> Result<()> {
+        self.1.lock().unwrap().push(key.clone());
+        match self.0.insert(scope, key).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+    async fn find(&self, scope: &PlatformScope, id: &KeyId) -> Result<Option<StoredKey>> {
+        self.0.find(scope, id).await
+    }
+    async fn list(
+        &self,
+        scope: &PlatformScope,
+        _: &TenantId,
+        _: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<ApiKey>> {
+        self.0.list(scope, &TenantId::parse("acme")?, None, limit).await
+    }
+    async fn revoke(&self, scope: &PlatformScope, tenant: &TenantId, id: &KeyId) -> Result<ApiKey> {
+        let owner = self.0.find(scope, id).await?.map_or(tenant.clone(), |stored| stored.key.tenant);
+        self.0.revoke(scope, &owner, id).await
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_key_store_is_found_out() {
+    let broken = conformance::run(KEY_STORE, async || Arc::new(SloppyKeys::default()) as Arc<dyn KeyStore>)
+        .await
+        .broken();
+    for promise in [
+        "one_key_an_id",
+        "revoking_is_final_and_idempotent",
+        "tenants_are_kept_apart",
+        "lists_are_complete_and_in_order",
+    ] {
+        assert!(broken.contains(&promise), "`{promise}` was not found broken, only {broken:?}");
+    }
+}
+
+/// A signing-key store where the last first key wins, whosever it is.
+#[derive(Debug, Default)]
+struct SloppySigningKeys(std::sync::Mutex<Vec<SigningKey>>);
+
+#[async_trait]
+impl SigningKeyStore for SloppySigningKeys {
+    async fn keys(&self, _: &PlatformScope, _: &TenantId) -> Result<Vec<SigningKey>> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+    async fn first(&self, _: &PlatformScope, key: SigningKey) -> Result<SigningKey> {
+        self.0.lock().unwrap().push(key.clone());
+        Ok(key)
+    }
+    async fn record(&self, _: &PlatformScope, _: &Grant) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_signing_key_store_is_found_out() {
+    let report = conformance::run(SIGNING_KEY_STORE, async || {
+        Arc::new(SloppySigningKeys::default()) as Arc<dyn SigningKeyStore>
+    });
+    assert_eq!(report.await.broken(), ["one_first_key", "tenants_are_kept_apart"]);
+}
+
+/// A limiter that asks one limit after the other, and forgets whose calls they are.
+#[derive(Debug, Default)]
+struct SloppyLimiter(GcraLimiter);
+
+#[async_trait]
+impl RateLimiter for SloppyLimiter {
+    async fn check(
+        &self,
+        scope: &Scope,
+        limits: &[Limit],
+        cost: std::num::NonZeroU32,
+    ) -> Result<Option<Decision>> {
+        let everyone = Scope::new(TenantId::parse("everyone")?, Arc::new(scope.principal().clone()));
+        let mut last = None;
+        for limit in limits {
+            last = self.0.check(&everyone, std::slice::from_ref(limit), cost).await?;
+            if last.is_some_and(|decision| !decision.allowed) {
+                break;
+            }
+        }
+        Ok(last)
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_limiter_is_found_out() {
+    let report =
+        conformance::run(RATE_LIMITER, async || Arc::new(SloppyLimiter::default()) as Arc<dyn RateLimiter>);
+    let broken = report.await.broken();
+    assert!(broken.contains(&"all_or_nothing") && broken.contains(&"tenants_are_kept_apart"), "{broken:?}");
+}
