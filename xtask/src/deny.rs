@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::sh::{self, Result};
+use crate::sh::{self, Failure, Result};
 
 /// The version that `deny.toml` is written for.
 const VERSION: &str = "0.20.2";
@@ -21,7 +21,11 @@ pub(crate) fn offline() -> Result {
 /// # Errors
 /// When there is one that `deny.toml` does not name with a reason, or the database cannot be reached.
 pub(crate) fn advisories() -> Result {
-    check(&["advisories"])
+    check(&["advisories"]).map_err(|failure| {
+        Failure::new(format!(
+            "{failure}; where RustSec's database cannot be reached, leave it out with --without-advisories"
+        ))
+    })
 }
 
 fn check(what: &[&str]) -> Result {

@@ -34,7 +34,11 @@ enum Command {
     /// Starts the services the tests use, prints how to reach them, and stays until Ctrl-C.
     Services,
     /// Formatting, clippy and the rules of the house; no tests, no services.
-    Lint,
+    Lint {
+        /// Writes `docs/dependency-counts.md` anew before checking it.
+        #[arg(long)]
+        record: bool,
+    },
     /// Measures one bench of `benches/` in the `dist` profile.
     Bench {
         /// The bench; without it, all of them.
@@ -74,7 +78,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test => test::run(),
         Command::Services => services::run(),
-        Command::Lint => lint::run(),
+        Command::Lint { record } => lint::run(record),
         Command::Bench { name, json } => bench::run(name.as_deref(), json),
         Command::Conformance { json } => conformance::run(json),
         Command::Ci { without_advisories } => ci::run(without_advisories),

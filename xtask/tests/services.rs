@@ -18,6 +18,7 @@ fn services(temporary: &Path) -> (Child, u16) {
         .arg("services")
         .env_remove("DATABASE_URL")
         .env("TMPDIR", temporary)
+        .env("MCP_TEST_TOOLS", temporary)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

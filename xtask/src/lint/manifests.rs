@@ -22,6 +22,7 @@ const TABLES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependenci
 /// When a manifest is no TOML, or the root's or the reasons are missing.
 pub(super) fn check(files: &[File]) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let mut used = BTreeSet::new();
     let mut declared = BTreeSet::new();
     for file in files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
         let manifest: Table = file.text.parse().context(format!("reading {}", file.path.display()))?;
@@ -30,6 +31,9 @@ pub(super) fn check(files: &[File]) -> Result<Vec<Finding>> {
             continue;
         }
         findings.extend(member(file, &manifest));
+        for (_, name, _) in dependencies(&manifest) {
+            used.insert(name.to_owned());
+        }
     }
     let reasons = files.iter().find(|file| file.path == Path::new(REASONS));
     let reasons = reasons.ok_or_else(|| Failure::new(format!("{REASONS} is missing")))?;
@@ -38,6 +42,11 @@ pub(super) fn check(files: &[File]) -> Result<Vec<Finding>> {
     findings.extend(declared.difference(&explained).map(|name| missing(format!("no reason for `{name}`"))));
     findings
         .extend(explained.difference(&declared).map(|name| missing(format!("`{name}` is no dependency"))));
+    findings.extend(declared.difference(&used).map(|name| Finding {
+        file: "Cargo.toml".into(),
+        line: line_of(files, name),
+        what: format!("no member uses `{name}`"),
+    }));
     Ok(findings)
 }
 
@@ -96,6 +105,13 @@ fn explained(text: &str) -> BTreeSet<String> {
     rows.filter_map(|row| row.split_once('`')).map(|(name, _)| name.to_owned()).collect()
 }
 
+/// Where the root's manifest declares a dependency.
+fn line_of(files: &[File], name: &str) -> usize {
+    let root = files.iter().find(|file| file.path == Path::new("Cargo.toml"));
+    let declares = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" ="));
+    root.and_then(|root| root.text.lines().position(declares)).map_or(1, |index| index + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +159,7 @@ mod tests {
         ])
         .unwrap();
         let found: Vec<_> = found.into_iter().map(|finding| (finding.line, finding.what)).collect();
-        let expected = [(1, "no reason for `b`"), (1, "`gone` is no dependency")];
+        let expected = [(1, "no reason for `b`"), (1, "`gone` is no dependency"), (4, "no member uses `b`")];
         assert_eq!(found, expected.map(|(line, what)| (line, what.to_owned())));
     }
 }

@@ -11,11 +11,14 @@ use std::path::PathBuf;
 use crate::sh::{self, Failure, Package, Result};
 use crate::steps::Steps;
 
-/// Runs every lint and prints their times.
+/// Runs every lint and prints their times; before that, writes the dependency counts if told to.
 ///
 /// # Errors
 /// The first failing step's.
-pub(crate) fn run() -> Result {
+pub(crate) fn run(record: bool) -> Result {
+    if record {
+        trees::record()?;
+    }
     let mut steps = Steps::default();
     all(&mut steps)?;
     steps.report();

@@ -19,8 +19,38 @@ const DEFAULT: &str = "default";
 /// # Errors
 /// When a count differs, a lean set pulls in a network crate, or cargo fails.
 pub(super) fn check() -> Result {
+    let (rows, mut problems) = count()?;
     let record = std::fs::read_to_string(sh::root().join(RECORD)).context(format!("reading {RECORD}"))?;
-    let mut problems = Vec::new();
+    let recorded: Vec<_> = record.lines().filter(|line| line.starts_with("| `")).collect();
+    for row in rows.iter().filter(|row| !recorded.contains(&row.as_str())) {
+        problems.push(format!("{RECORD} does not have the row: {row}"));
+    }
+    for row in recorded.iter().filter(|row| !rows.iter().any(|counted| counted == *row)) {
+        problems.push(format!("{RECORD} has a row that is not so: {row}"));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    problems.push("where that is meant, `cargo xtask lint --record` writes the counts".to_owned());
+    Err(Failure::new(problems.join("\n")))
+}
+
+/// Writes the counts of now into the record, for a person to look at and commit.
+///
+/// # Errors
+/// When cargo fails or the record cannot be written.
+pub(super) fn record() -> Result {
+    let (rows, _) = count()?;
+    let path = sh::root().join(RECORD);
+    let text = std::fs::read_to_string(&path).context(format!("reading {RECORD}"))?;
+    let kept = text.lines().filter(|line| !line.starts_with("| `")).map(str::to_owned);
+    let text: String = kept.chain(rows).map(|line| line + "\n").collect();
+    std::fs::write(&path, text).context(format!("writing {RECORD}"))
+}
+
+/// A row for each library and feature set, and what lean sets must not have and do.
+fn count() -> Result<(Vec<String>, Vec<String>)> {
+    let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for package in sh::metadata()?.packages.iter().filter(|package| package.is_library()) {
         let lean = lean_sets(package);
         let sets = if lean.is_empty() { vec![DEFAULT] } else { lean };
@@ -28,19 +58,16 @@ pub(super) fn check() -> Result {
             let tree = tree(package, features)?;
             let row = row(&package.name, features, tree.len());
             println!("{row}");
-            if !record.lines().any(|line| line == row) {
-                problems.push(format!("{RECORD} does not have the row: {row}"));
-            }
+            rows.push(row);
             if ["", "sqlite"].contains(&features) {
-                problems.extend(
-                    NETWORK.iter().filter(|name| tree.contains(name)).map(|name| {
-                        format!("`{}` with {} pulls in `{name}`", package.name, describe(features))
-                    }),
-                );
+                let network = NETWORK.iter().filter(|name| tree.contains(name));
+                let with = describe(features);
+                problems
+                    .extend(network.map(|name| format!("`{}` with {with} pulls in `{name}`", package.name)));
             }
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("\n"))) }
+    Ok((rows, problems))
 }
 
 /// The names and versions of the crates that are linked with one, itself included.

@@ -8,6 +8,7 @@ mod postgres;
 use std::path::Path;
 
 use crate::sh::Result;
+use crate::tools;
 
 pub(crate) use guard::{Server, guard};
 
@@ -63,11 +64,13 @@ impl Services {
 /// # Errors
 /// When a server does not start, or ends by itself.
 pub(crate) fn run() -> Result {
+    let tools = tools::prepare()?;
     let mut services = Services::start()?;
     println!("\n# in another shell:");
     for (variable, url) in services.environment() {
         println!("export {variable}={url}");
     }
+    println!("export {}={}", tools::VARIABLE, tools.display());
     println!("# Ctrl-C stops and removes them");
     for (_, private) in &mut services.private {
         private.server.wait()?;
