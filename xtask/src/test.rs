@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{deny, lint, tools};
+use crate::{conformance, deny, lint, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -29,6 +29,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     let tools = steps.run("tools", tools::prepare)?;
     steps.run("tests", || tests(&services, &tools))?;
     drop(services);
+    steps.run("conformance", || conformance::run(false))?;
     steps.run("dependencies", deny::offline)
 }
 
