@@ -55,3 +55,40 @@ fn nothing_is_left_after_a_kill() {
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the server outlived us");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "its directory outlived us");
 }
+
+/// A guard of a shell script, with the directory it owns.
+fn guard(script: &str) -> (Child, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap().keep();
+    let child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["guard", "--ready", "it is up", "--dir"])
+        .arg(&dir)
+        .args(["--", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    (child, dir)
+}
+
+#[test]
+fn a_guard_says_when_its_server_serves_and_stops_it_on_order() {
+    let (mut child, dir) = guard("echo starting >&2; echo now it is up >&2; exec sleep 1000");
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(said.next().as_deref(), Some("ready"));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(!dir.exists());
+}
+
+#[test]
+fn a_server_that_ends_by_itself_is_a_failure_that_shows_its_last_lines() {
+    let (mut child, dir) = guard("echo no such thing >&2; exit 0");
+    // `wait_with_output` closes the input, which is the order to stop: keep it open.
+    let order = child.stdin.take();
+    let done = child.wait_with_output().unwrap();
+    drop(order);
+    assert!(!done.status.success());
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), "no such thing\n");
+    assert!(!dir.exists());
+}

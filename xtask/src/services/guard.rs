@@ -19,6 +19,8 @@ use crate::sh::{Context, Failure, Result};
 
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(60);
+/// How long it may take to stop before it is killed.
+const STOP: Duration = Duration::from_secs(10);
 /// What the guard writes once the server serves.
 const READY: &str = "ready";
 /// How much of a server's log is shown when it fails.
@@ -124,7 +126,7 @@ fn watch(dir: &Path, ready: &str, server: &[String]) -> Result {
         let _gone = events.send(Event::Orphaned);
     });
     let event = next.recv();
-    stop(&mut child)?;
+    stop(&mut child, &next)?;
     match event {
         Ok(Event::Ended(last)) => {
             say(&last.join("\n"));
@@ -153,12 +155,14 @@ fn read_log(log: ChildStderr, ready: String, events: Sender<Event>) {
     });
 }
 
-/// Stops a server at once: its data are thrown away, so it need not tidy up more than its own memory.
-fn stop(child: &mut Child) -> Result {
+/// Stops a server: its data are thrown away, so it need not tidy up more than its own memory.
+fn stop(child: &mut Child, next: &Receiver<Event>) -> Result {
     if let Ok(None) = child.try_wait() {
         // QUIT is PostgreSQL's immediate stop, and ends other programs as well.
-        let pid = Pid::from_child(child);
-        kill_process(pid, Signal::QUIT).context("stopping a server")?;
+        kill_process(Pid::from_child(child), Signal::QUIT).context("stopping a server")?;
+        if let Err(RecvTimeoutError::Timeout) = next.recv_timeout(STOP) {
+            child.kill().context("killing a server")?;
+        }
     }
     child.wait().context("waiting for a server")?;
     Ok(())
