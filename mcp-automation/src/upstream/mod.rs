@@ -3,12 +3,23 @@
 //! The gateway sees servers through [`Upstreams`] and never learns whether one is a process or a URL, nor
 //! which version of the protocol it speaks; the fleet never learns who the gateway's clients are.
 
+mod handshake;
+pub(crate) mod line;
+mod mailbox;
+mod message;
+mod mux;
+mod splice;
+mod stdio;
+
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use mcp_core::{Result, Scope};
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
+
+pub use handshake::Era;
+pub use stdio::{StdioLimits, StdioUpstream};
 
 use crate::protocol::{ProtocolVersion, ServerName};
 

@@ -1,0 +1,153 @@
+//! Starting one server: launch and handshake, whatever its transport.
+
+use std::sync::Arc;
+
+use mcp_core::{Error, ErrorKind, Result};
+
+use super::{
+    Shared,
+    instance::Instance,
+    launcher::{Guard, Order, Process, launch},
+    spec::{StdioSpec, TransportSpec},
+    stderr,
+};
+use crate::upstream::{Era, StdioLimits, StdioUpstream, Upstream};
+
+/// A server that has shaken hands.
+pub(super) enum Running {
+    Stdio { upstream: Arc<StdioUpstream>, guard: Guard },
+}
+
+impl Running {
+    pub(super) fn upstream(&self) -> Arc<dyn Upstream> {
+        match self {
+            Self::Stdio { upstream, .. } => Arc::clone(upstream) as _,
+        }
+    }
+
+    pub(super) fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Stdio { guard, .. } => Some(guard.pid.as_raw_pid()),
+        }
+    }
+
+    /// Waits until the server is gone or its connection has ended, and says why.
+    pub(super) async fn ended(&mut self) -> String {
+        match self {
+            Self::Stdio { upstream, guard } => tokio::select! {
+                biased;
+                exit = guard.exited() => {
+                    let why = exit.map_or_else(|| "its launcher is gone".to_owned(), |exit| exit.to_string());
+                    upstream.close(&why);
+                    why
+                }
+                why = upstream.ended() => why,
+            },
+        }
+    }
+
+    /// Ends it and waits until nothing is left.
+    pub(super) async fn stop(self) {
+        match self {
+            Self::Stdio { upstream, guard } => {
+                upstream.close("the server is being stopped");
+                guard.stop().await;
+            }
+        }
+    }
+}
+
+/// Starts the server of `instance`: within the configured time, and not at all once it is to stop.
+pub(super) async fn start(instance: &Instance, fleet: &Shared) -> Result<Running> {
+    match &instance.spec.transport {
+        TransportSpec::Stdio(spec) => start_stdio(instance, spec, fleet).await,
+        TransportSpec::Http(_) => {
+            Err(Error::new(ErrorKind::Unsupported, "fleet.start", "HTTP servers are not supported yet"))
+        }
+    }
+}
+
+/// Waits for a handshake until its time is up or the instance is to stop. The handshake alone is dropped then;
+/// what it ran on is left to the caller to end.
+async fn in_time<T>(
+    instance: &Instance,
+    fleet: &Shared,
+    handshake: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let wait = fleet.config.start;
+    tokio::select! {
+        biased;
+        () = instance.stop.cancelled() => Err(Error::new(ErrorKind::Cancelled, "fleet.start", "it is to stop")),
+        shaken = tokio::time::timeout(wait, handshake) => shaken.unwrap_or_else(|_| {
+            Err(Error::upstream("fleet.start", format!("no handshake within {} s", wait.as_secs_f64())))
+        }),
+    }
+}
+
+async fn start_stdio(instance: &Instance, spec: &StdioSpec, fleet: &Shared) -> Result<Running> {
+    let known = fleet.era(&instance.key.server);
+    let first = try_stdio(instance, spec, known, fleet).await;
+    // A legacy server may die of the unknown request it got first: then it gets the one it knows.
+    match first {
+        Err(Failure::Handshake(_)) if known.is_none() && !instance.stop.is_cancelled() => {
+            try_stdio(instance, spec, Some(Era::Legacy), fleet).await.map_err(Failure::into_error)
+        }
+        Err(failure) => {
+            fleet.forget_era(&instance.key.server);
+            Err(failure.into_error())
+        }
+        Ok(running) => Ok(running),
+    }
+}
+
+enum Failure {
+    Launch(Error),
+    Handshake(Error),
+}
+
+impl Failure {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Launch(error) | Self::Handshake(error) => error,
+        }
+    }
+}
+
+async fn try_stdio(
+    instance: &Instance,
+    spec: &StdioSpec,
+    era: Option<Era>,
+    fleet: &Shared,
+) -> Result<Running, Failure> {
+    let config = &fleet.config;
+    let mut env = config.base_env.clone();
+    env.extend(spec.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())));
+    let order = Order { command: spec.command.clone(), args: spec.args.clone(), env, cwd: spec.cwd.clone() };
+    let Process { stdin, stdout, stderr, guard } =
+        launch(&config.launcher, order).await.map_err(Failure::Launch)?;
+
+    let key = &instance.key;
+    let log = stderr::collect(stderr, Arc::clone(&instance.stderr), key.server.clone(), key.tenant.clone());
+    fleet.tasks.spawn(log);
+    let limits = StdioLimits {
+        line: config.message,
+        call: instance.spec.timeout.unwrap_or(config.call),
+        probe: config.probe,
+    };
+    let handshake = StdioUpstream::open(key.server.clone(), stdout, stdin, era, limits, &fleet.tasks);
+    match in_time(instance, fleet, handshake).await {
+        Ok(upstream) => {
+            fleet.remember_era(&key.server, upstream.info().version);
+            Ok(Running::Stdio { upstream: Arc::new(upstream), guard })
+        }
+        Err(error) => {
+            let error = match guard.stop().await {
+                Some(exit) if exit.signal.is_none() => {
+                    Error::upstream("fleet.start", format!("{}; it {exit}", error.message()))
+                }
+                _ => error,
+            };
+            Err(Failure::Handshake(error))
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Many calls over one pair of pipes: ids, routing of what comes back, cancellation.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use mcp_core::{Error, ErrorKind, Result, error::Detail};
+use serde_json::value::RawValue;
+use tokio::sync::{broadcast, mpsc};
+
+use super::{
+    Downstream, Notice, Reply,
+    mailbox::{Letter, Mailbox},
+    message, splice,
+};
+use crate::{
+    jsonrpc::{Envelope, Fault, Shape, code},
+    protocol::{ProtocolVersion, ServerName},
+};
+
+/// Messages that may wait to be written; a caller waits for room until its deadline.
+const OUTBOX: usize = 256;
+/// Notices a listener may be behind.
+const NOTICES: usize = 256;
+
+/// The calls of one connection.
+#[derive(Debug)]
+pub(crate) struct Mux {
+    server: ServerName,
+    next_id: AtomicU64,
+    table: Mutex<Table>,
+    outbox: mpsc::Sender<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Table {
+    calls: HashMap<u64, Call>,
+    /// Set once the connection has ended: why.
+    ended: Option<String>,
+    notices: Option<broadcast::Sender<Notice>>,
+}
+
+#[derive(Debug, Clone)]
+struct Call {
+    mailbox: Arc<Mailbox>,
+    token: Option<Box<RawValue>>,
+    /// Handshakes have no caller, so nothing of the server's belongs to them.
+    handshake: bool,
+}
+
+impl Mux {
+    /// A table without calls, and the queue of what is to be written.
+    pub(crate) fn new(server: ServerName) -> (Self, mpsc::Receiver<Vec<u8>>) {
+        let (outbox, written) = mpsc::channel(OUTBOX);
+        let notices = Some(broadcast::channel(NOTICES).0);
+        let table = Mutex::new(Table { calls: HashMap::new(), ended: None, notices });
+        (Self { server, next_id: AtomicU64::new(1), table, outbox }, written)
+    }
+
+    /// One request of a caller's and all that belongs to it.
+    ///
+    /// # Cancellation
+    /// Safe: when dropped, the server is told.
+    pub(crate) async fn call(
+        &self,
+        version: ProtocolVersion,
+        method: &str,
+        params: Option<&RawValue>,
+        downstream: &dyn Downstream,
+    ) -> Result<Reply> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let outgoing = splice::outgoing(params, id, Some(version))?;
+        let line = message::request(id, method, outgoing.params.as_deref());
+        let mut ticket = self.open(id, outgoing.token, false)?;
+        self.send(line).await?;
+        ticket.sent = true;
+        let reply = self.converse(&ticket.mailbox, downstream).await;
+        ticket.sent = false;
+        reply
+    }
+
+    /// One request of the connection's own.
+    pub(crate) async fn exchange(&self, method: &str, params: &str) -> Result<Reply> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let ticket = self.open(id, None, true)?;
+        self.send(message::request(id, method, Some(params))).await?;
+        loop {
+            if let Letter::End(reply) = ticket.mailbox.take().await {
+                return reply;
+            }
+        }
+    }
+
+    /// Queues one line for the server.
+    pub(crate) async fn send(&self, line: Vec<u8>) -> Result<()> {
+        match self.outbox.send(line).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.ending()),
+        }
+    }
+
+    /// Sends a notification of a caller's.
+    pub(crate) async fn notify(&self, method: &str, params: Option<&RawValue>) -> Result<()> {
+        self.send(message::notification(method, params.map(RawValue::get))).await
+    }
+
+    /// The connection has ended: every call in flight fails now, later ones at once.
+    pub(crate) fn end(&self, why: &str) {
+        let calls = {
+            let mut table = self.table();
+            if table.ended.is_some() {
+                return;
+            }
+            table.ended = Some(why.to_owned());
+            table.notices = None;
+            std::mem::take(&mut table.calls)
+        };
+        for call in calls.into_values() {
+            let _ = call.mailbox.put(Letter::End(Err(self.broken(why))));
+        }
+    }
+
+    /// Why the connection ended, if it has.
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.table().ended.clone()
+    }
+
+    pub(crate) fn notices(&self) -> broadcast::Receiver<Notice> {
+        match &self.table().notices {
+            Some(sender) => sender.subscribe(),
+            // A channel whose sender is gone is closed, which is what a listener is to see.
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    /// Routes one message of the server's. Returns whether it was one.
+    pub(crate) fn receive(&self, line: &Bytes) -> bool {
+        let Ok((envelope, shape)) = Envelope::parse(line) else {
+            return self.receive_batch(line);
+        };
+        match shape {
+            Shape::Response => self.receive_response(&envelope),
+            Shape::Notification => self.receive_notification(&envelope),
+            Shape::Request => self.receive_request(&envelope),
+        }
+        true
+    }
+
+    /// Fails the call that an unreadable message seems to answer, so that its caller need not wait for the
+    /// deadline. Returns whether there was one.
+    pub(crate) fn fail_by_head(&self, head: &[u8], kind: ErrorKind, why: &str) -> bool {
+        let Some(id) = id_in(head) else { return false };
+        let call = self.table().calls.remove(&id);
+        let found = call.is_some();
+        if let Some(call) = call {
+            let _ = call.mailbox.put(Letter::End(Err(self.error(kind, why))));
+        }
+        found
+    }
+
+    /// An error that names the server.
+    pub(crate) fn error(&self, kind: ErrorKind, why: &str) -> Error {
+        server_error(&self.server, kind, why)
+    }
+
+    fn broken(&self, why: &str) -> Error {
+        self.error(ErrorKind::Upstream, why)
+    }
+
+    fn ending(&self) -> Error {
+        self.broken(self.ended().as_deref().unwrap_or("the connection has ended"))
+    }
+
+    fn open(&self, id: u64, token: Option<Box<RawValue>>, handshake: bool) -> Result<Ticket<'_>> {
+        let mailbox = Arc::new(Mailbox::default());
+        let mut table = self.table();
+        if let Some(why) = &table.ended {
+            return Err(self.broken(why));
+        }
+        table.calls.insert(id, Call { mailbox: Arc::clone(&mailbox), token, handshake });
+        Ok(Ticket { mux: self, id, mailbox, sent: false })
+    }
+
+    async fn converse(&self, mailbox: &Mailbox, downstream: &dyn Downstream) -> Result<Reply> {
+        let mut asked = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some((id, reply)) = asked.next(), if !asked.is_empty() => {
+                    let id: Box<RawValue> = id;
+                    self.send(message::response(&id, &reply)).await?;
+                }
+                letter = mailbox.take() => match letter {
+                    Letter::End(reply) => return reply,
+                    Letter::Notification { method, params } => downstream.notify(&method, params.as_deref()).await,
+                    Letter::Request { id, method, params } => asked.push(async move {
+                        let reply = downstream.request(&method, params.as_deref()).await;
+                        (id, reply.unwrap_or_else(|error| message::refusal(&Fault::from(&error))))
+                    }),
+                },
+            }
+        }
+    }
+
+    fn receive_batch(&self, line: &Bytes) -> bool {
+        // Only 2025-03-26 had batches; taking them from any server harms nobody.
+        let Ok(parts) = serde_json::from_slice::<Vec<&RawValue>>(line) else { return false };
+        let inner = |part: &&RawValue| {
+            part.get().starts_with('{') && self.receive(&line.slice_ref(part.get().as_bytes()))
+        };
+        !parts.is_empty() && parts.iter().filter(|part| inner(part)).count() == parts.len()
+    }
+
+    fn receive_response(&self, envelope: &Envelope<'_>) {
+        let call = envelope
+            .id
+            .and_then(|id| id.get().parse().ok())
+            .and_then(|id: u64| self.table().calls.remove(&id));
+        let Some(call) = call else {
+            metrics::counter!("mcp_upstream_stray_replies_total", "server" => self.server.to_string())
+                .increment(1);
+            return;
+        };
+        let reply = match (envelope.result, envelope.error) {
+            (Some(result), _) => Reply::Result(result.to_owned()),
+            (None, Some(error)) => Reply::Error(error.to_owned()),
+            // `Envelope::parse` lets no response through that has neither.
+            (None, None) => return,
+        };
+        let _ = call.mailbox.put(Letter::End(Ok(reply)));
+    }
+
+    fn receive_notification(&self, envelope: &Envelope<'_>) {
+        let Some(method) = envelope.method.as_deref() else { return };
+        if method == "notifications/progress" {
+            return self.receive_progress(envelope.params);
+        }
+        // Answering a notification about a request of its own is the server's; there is none to cancel.
+        if method == "notifications/cancelled" {
+            return;
+        }
+        if method == "notifications/message"
+            && let Some(call) = self.only_call()
+        {
+            let letter = Letter::Notification {
+                method: method.to_owned(),
+                params: envelope.params.map(ToOwned::to_owned),
+            };
+            let _ = call.mailbox.put(letter);
+            return;
+        }
+        if let Some(notices) = &self.table().notices {
+            // No listener is no error.
+            let params = envelope.params.map(|raw| Arc::from(raw.to_owned()));
+            let _ = notices.send(Notice { method: Arc::from(method), params });
+        }
+    }
+
+    fn receive_progress(&self, params: Option<&RawValue>) {
+        let call = splice::progress_token(params).and_then(|id| self.table().calls.get(&id).cloned());
+        let Some((call, params)) = call.zip(params) else { return };
+        let Some(token) = &call.token else { return };
+        let params = splice::with_progress_token(params, token);
+        let _ =
+            call.mailbox.put(Letter::Notification { method: "notifications/progress".to_owned(), params });
+    }
+
+    fn receive_request(&self, envelope: &Envelope<'_>) {
+        let (Some(id), Some(method)) = (envelope.id, envelope.method.as_deref()) else { return };
+        if method == "ping" {
+            return self.answer(id, &Reply::Result(empty_object()));
+        }
+        let Some(call) = self.only_call() else {
+            let fault =
+                Fault::new(code::METHOD_NOT_FOUND, "no single call in flight that this could belong to");
+            return self.answer(id, &message::refusal(&fault));
+        };
+        let params = envelope.params.map(ToOwned::to_owned);
+        let letter = Letter::Request { id: id.to_owned(), method: method.to_owned(), params };
+        if call.mailbox.put(letter).is_err() {
+            let fault = Fault::new(code::INTERNAL_ERROR, "the caller has too many messages waiting");
+            self.answer(id, &message::refusal(&fault));
+        }
+    }
+
+    /// Answers from the reading task, which must not wait: a server that does not read its answers loses them.
+    fn answer(&self, id: &RawValue, reply: &Reply) {
+        let _ = self.outbox.try_send(message::response(id, reply));
+    }
+
+    /// The call in flight, if there is exactly one.
+    fn only_call(&self) -> Option<Call> {
+        let table = self.table();
+        let mut calls = table.calls.values().filter(|call| !call.handshake);
+        let first = calls.next()?.clone();
+        calls.next().is_none().then_some(first)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the table, given up when dropped.
+struct Ticket<'a> {
+    mux: &'a Mux,
+    id: u64,
+    mailbox: Arc<Mailbox>,
+    /// Whether the server is working on it and has to be told when nobody waits any more.
+    sent: bool,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let open = self.mux.table().calls.remove(&self.id).is_some();
+        if open && self.sent {
+            // A drop cannot wait for room; a server whose queue is full is not reading anyway.
+            let _ = self.mux.outbox.try_send(message::cancelled(self.id));
+        }
+    }
+}
+
+/// An error of `kind` that names the server in its text and as a detail.
+pub(crate) fn server_error(server: &ServerName, kind: ErrorKind, why: &str) -> Error {
+    Error::new(kind, "upstream.call", format!("server `{server}`: {why}"))
+        .with_detail(Detail::Server { name: server.to_string() })
+}
+
+fn empty_object() -> Box<RawValue> {
+    serde_json::value::to_raw_value(&serde_json::Map::new()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// The id near the start of a message that cannot be read as a whole.
+fn id_in(head: &[u8]) -> Option<u64> {
+    let head = &head[..head.len().min(256)];
+    let at = memchr::memmem::find(head, b"\"id\"")?;
+    let rest = head[at + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}

@@ -1,0 +1,247 @@
+//! A connection to a server over its standard input and output: one JSON-RPC message a line.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use mcp_core::{ErrorKind, Result, Scope};
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    sync::{broadcast, mpsc},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Downstream, Era, Notice, Reply, ServerInfo, Upstream,
+    handshake::{self, Discovered},
+    line::{Line, Lines},
+    message,
+    mux::Mux,
+};
+use crate::protocol::ServerName;
+
+/// Unreadable lines in a row after which a connection is given up.
+const GARBAGE: u32 = 1000;
+
+/// The limits of a stdio connection.
+#[derive(Debug, Clone)]
+pub struct StdioLimits {
+    /// Longest line a server may write, in bytes. Default 16 MiB.
+    pub line: usize,
+    /// Longest wait for a reply where the scope sets no earlier deadline. Default 300 s.
+    pub call: Duration,
+    /// How long a server may be silent to `server/discover` before it is taken for a legacy one that ignores
+    /// what it does not know. Default 2 s.
+    pub probe: Duration,
+}
+
+impl Default for StdioLimits {
+    fn default() -> Self {
+        Self { line: 16 << 20, call: Duration::from_secs(300), probe: Duration::from_secs(2) }
+    }
+}
+
+/// A live stdio connection.
+#[derive(Debug)]
+pub struct StdioUpstream {
+    server: ServerName,
+    info: ServerInfo,
+    mux: Arc<Mux>,
+    limits: StdioLimits,
+    closed: CancellationToken,
+}
+
+impl StdioUpstream {
+    /// Shakes hands over the server's `output` and `input` and keeps reading and writing in `tasks` until the
+    /// server closes its output or [`close`](Self::close) is called.
+    ///
+    /// `era` says what to try first: with `None`, `server/discover` and then `initialize`.
+    ///
+    /// # Errors
+    /// [`Upstream`](ErrorKind::Upstream) when the server breaks the protocol or goes away.
+    ///
+    /// # Cancellation
+    /// Safe: the connection is closed.
+    pub async fn open<R, W>(
+        server: ServerName,
+        output: R,
+        input: W,
+        era: Option<Era>,
+        limits: StdioLimits,
+        tasks: &TaskTracker,
+    ) -> Result<Self>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let (mux, outbox) = Mux::new(server.clone());
+        let mux = Arc::new(mux);
+        let closed = CancellationToken::new();
+        tasks.spawn(read(Lines::new(output, limits.line), Arc::clone(&mux), closed.clone()));
+        tasks.spawn(write(input, outbox, Arc::clone(&mux), closed.clone()));
+        let guard = closed.drop_guard();
+        let info = shake(&server, &mux, era, limits.probe).await?;
+        Ok(Self { server, info, mux, limits, closed: guard.disarm() })
+    }
+
+    /// Waits for the end of the connection and says why it ended.
+    pub async fn ended(&self) -> String {
+        self.closed.cancelled().await;
+        self.mux.ended().unwrap_or_else(|| "closed".to_owned())
+    }
+
+    /// Ends the connection; calls in flight fail with `why`.
+    pub fn close(&self, why: &str) {
+        self.mux.end(why);
+        self.closed.cancel();
+    }
+}
+
+impl Drop for StdioUpstream {
+    fn drop(&mut self) {
+        self.close("the connection was dropped");
+    }
+}
+
+#[async_trait]
+impl Upstream for StdioUpstream {
+    fn name(&self) -> &ServerName {
+        &self.server
+    }
+
+    fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    async fn call(
+        &self,
+        scope: &Scope,
+        method: &str,
+        params: Option<&RawValue>,
+        downstream: &dyn Downstream,
+    ) -> Result<Reply> {
+        let wait = scope.remaining(self.limits.call);
+        let call = self.mux.call(self.info.version, method, params, downstream);
+        tokio::time::timeout(wait, call).await.unwrap_or_else(|_| {
+            Err(self.mux.error(ErrorKind::DeadlineExceeded, "did not answer within the deadline"))
+        })
+    }
+
+    async fn notify(&self, scope: &Scope, method: &str, params: Option<&RawValue>) -> Result<()> {
+        tokio::time::timeout(scope.remaining(self.limits.call), self.mux.notify(method, params))
+            .await
+            .unwrap_or_else(|_| Err(self.mux.error(ErrorKind::DeadlineExceeded, "does not read its input")))
+    }
+
+    fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.mux.notices()
+    }
+}
+
+/// Finds out which era the server is of and shakes hands accordingly.
+async fn shake(server: &ServerName, mux: &Mux, era: Option<Era>, silence: Duration) -> Result<ServerInfo> {
+    if era == Some(Era::Legacy) {
+        return initialize(server, mux).await;
+    }
+    let params = handshake::discover_params();
+    let mut probe = std::pin::pin!(mux.exchange("server/discover", &params));
+    if let Ok(reply) = tokio::time::timeout(silence, &mut probe).await {
+        return match handshake::read_discover(server, reply?)? {
+            Discovered::Modern(info) => Ok(*info),
+            Discovered::Legacy => initialize(server, mux).await,
+        };
+    }
+    // Silent: a legacy server that ignores the unknown, or one that is still starting. Whichever it is, it
+    // answers one of the two.
+    let mut legacy = std::pin::pin!(initialize(server, mux));
+    tokio::select! {
+        biased;
+        info = &mut legacy => info,
+        reply = &mut probe => match handshake::read_discover(server, reply?)? {
+            // It answers in order, so the answer to `initialize` follows and decides: a server that took it
+            // is in a legacy session now.
+            Discovered::Modern(info) => legacy.await.or(Ok(*info)),
+            Discovered::Legacy => legacy.await,
+        },
+    }
+}
+
+async fn initialize(server: &ServerName, mux: &Mux) -> Result<ServerInfo> {
+    let reply = mux.exchange("initialize", &handshake::initialize_params()).await?;
+    let info = handshake::read_initialize(server, reply)?;
+    mux.send(message::notification("notifications/initialized", None)).await?;
+    Ok(info)
+}
+
+async fn read<R: AsyncRead + Unpin>(mut lines: Lines<R>, mux: Arc<Mux>, closed: CancellationToken) {
+    let mut garbage = 0;
+    let why = loop {
+        let next = tokio::select! {
+            biased;
+            () = closed.cancelled() => break "the connection was closed",
+            next = lines.next() => next,
+        };
+        let readable = match next {
+            Ok(Some(Line::Whole(line))) => {
+                mux.receive(&line) || {
+                    mux.fail_by_head(&line, ErrorKind::Upstream, "answered with what is no JSON-RPC message");
+                    false
+                }
+            }
+            Ok(Some(Line::TooLong(head))) => {
+                if !mux.fail_by_head(&head, ErrorKind::TooLarge, "answered with a longer line than the limit")
+                {
+                    break "wrote a longer line than the limit";
+                }
+                true
+            }
+            Ok(None) => break "ended its output",
+            Err(error) => {
+                tracing::debug!(%error, "reading a server's output failed");
+                break "its output cannot be read";
+            }
+        };
+        garbage = if readable { 0 } else { garbage + 1 };
+        if garbage > GARBAGE {
+            break "writes garbage";
+        }
+    };
+    mux.end(why);
+    closed.cancel();
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    mut input: W,
+    mut outbox: mpsc::Receiver<Vec<u8>>,
+    mux: Arc<Mux>,
+    closed: CancellationToken,
+) {
+    let mut batch = Vec::new();
+    let mut buffer = Vec::new();
+    loop {
+        let written = async {
+            if outbox.recv_many(&mut batch, 64).await == 0 {
+                return false;
+            }
+            // One write for all that wait: a system call costs more than the copy.
+            for line in batch.drain(..) {
+                buffer.extend_from_slice(&line);
+                buffer.push(b'\n');
+            }
+            let ok = input.write_all(&buffer).await.is_ok() && input.flush().await.is_ok();
+            buffer.clear();
+            buffer.shrink_to(64 * 1024);
+            ok
+        };
+        let go_on = tokio::select! {
+            biased;
+            () = closed.cancelled() => false,
+            ok = written => ok,
+        };
+        if !go_on {
+            break;
+        }
+    }
+    mux.end("closed its input");
+    closed.cancel();
+}
