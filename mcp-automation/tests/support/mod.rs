@@ -3,7 +3,9 @@
     dead_code,
     unreachable_pub,
     clippy::allow_attributes,
-    reason = "each test binary compiles this for itself and uses its own part"
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code; each test binary compiles this for itself and uses its own part"
 )]
 
 use std::{
