@@ -10,7 +10,7 @@ const MOST_LINES: usize = 600;
 /// Which files are read.
 const TEXT: [&str; 10] = ["rs", "toml", "md", "sh", "py", "js", "json", "sql", "yml", "yaml"];
 /// What is not ours to check.
-const SKIPPED: [&str; 4] = ["target", "node_modules", "__pycache__", "Cargo.lock"];
+const SKIPPED: [&str; 5] = ["target", "node_modules", "__pycache__", "Cargo.lock", "package-lock.json"];
 
 /// A text file of the tree.
 #[derive(Debug)]
@@ -45,9 +45,11 @@ pub(super) fn read(root: &Path) -> Result<Vec<File>> {
             {
                 continue;
             }
-            if entry.file_type().context(format!("looking at {}", path.display()))?.is_dir() {
+            let kind = entry.file_type().context(format!("looking at {}", path.display()))?;
+            let is_text = path.extension().is_none_or(|extension| TEXT.iter().any(|text| extension == *text));
+            if kind.is_dir() {
                 directories.push(path);
-            } else if path.extension().is_none_or(|extension| TEXT.iter().any(|text| extension == *text)) {
+            } else if kind.is_file() && is_text {
                 let text = std::fs::read_to_string(&path).context(format!("reading {}", path.display()))?;
                 files.push(File { path: path.strip_prefix(root).unwrap_or(&path).to_owned(), text });
             }
