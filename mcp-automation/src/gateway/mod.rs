@@ -1,1 +1,62 @@
 //! One MCP endpoint per tenant over many servers.
+//!
+//! [`Gateway`] is a tower service: mount it at `/mcp` and `/mcp/{server}`, behind the layers that put a
+//! [`Scope`](mcp_core::Scope) into each request.
+//!
+//! A request's way: `service` checks origin, path and size; `legacy` and `modern` speak with clients of the
+//! versions with and without sessions; `dispatch` finds the answer, with `route` for the server it comes from
+//! and `catalog` for what servers list; `exchange` turns it into JSON or a stream, and `finish` gives it the
+//! form of the client's version.
+//!
+//! # Permissions
+//! | permission | methods |
+//! |---|---|
+//! | `tools:list` | `tools/list` |
+//! | `tools:call` | `tools/call` |
+//! | `resources:list` | `resources/list`, `resources/templates/list` |
+//! | `resources:read` | `resources/read`, and `completion/complete` of a resource |
+//! | `prompts:list` | `prompts/list` |
+//! | `prompts:get` | `prompts/get`, and `completion/complete` of a prompt |
+//!
+//! The rest takes an authenticated principal and no more. A principal that lacks a permission gets 403 with
+//! the step-up challenge of the MCP authorization specification, and the denial is audited.
+//!
+//! # What passes unread
+//! `params`, results and errors pass byte for byte, unknown members, number spellings and order included.
+//! Changed is only: a tool's or prompt's name where it is prefixed; and towards stateless clients the members
+//! `resultType`, `ttlMs` and `cacheScope`, added where a server wrote none.
+
+mod body;
+mod catalog;
+mod config;
+mod cursor;
+mod dispatch;
+mod drain;
+mod exchange;
+mod failure;
+mod finish;
+mod greet;
+mod headers;
+mod legacy;
+mod level;
+mod list;
+mod listing;
+mod method;
+mod metrics;
+mod modern;
+mod names;
+mod path;
+mod respond;
+mod route;
+mod servers;
+mod service;
+mod session;
+mod sessions;
+mod shared;
+mod splice;
+mod sse;
+mod template;
+
+pub use body::Body;
+pub use config::{GatewayConfig, PrefixMode, SessionConfig};
+pub use service::Gateway;

@@ -5,6 +5,7 @@
 
 mod envelope;
 mod fault;
+pub mod write;
 
 pub use envelope::{Envelope, Shape};
 pub use fault::{Fault, code};

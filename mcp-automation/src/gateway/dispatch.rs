@@ -1,0 +1,253 @@
+//! From a method to its answer, for clients of every version.
+
+use mcp_core::Scope;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    failure,
+    level::Level,
+    listing::Kind,
+    method::Method,
+    path::Endpoint,
+    route::Owner,
+    shared::{Caller, Client, Shared},
+    splice,
+};
+use crate::{
+    jsonrpc::{Fault, code},
+    protocol::ServerName,
+    upstream::{Deaf, Downstream, Reply},
+};
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A result of the gateway's own.
+    Own(String),
+    /// What a server answered.
+    Passed(Reply),
+}
+
+/// The fields of `params` that routing looks at.
+#[derive(Debug, Deserialize)]
+struct Target<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow, rename = "ref")]
+    reference: Option<&'a RawValue>,
+}
+
+/// What a completion refers to.
+#[derive(Debug, Deserialize)]
+struct Reference<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+}
+
+/// The permission a request needs.
+pub(super) fn permission(method: Method, params: Option<&RawValue>) -> Option<&'static str> {
+    if method != Method::Complete {
+        return method.permission();
+    }
+    let target = target(params).ok()?;
+    match reference(&target).ok()?.kind.as_ref() {
+        "ref/prompt" => Method::GetPrompt.permission(),
+        _ => Method::ReadResource.permission(),
+    }
+}
+
+impl Shared {
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// The fault to answer with.
+    ///
+    /// # Cancellation
+    /// Safe: a call to a server that has begun is cancelled there.
+    pub(super) async fn answer(
+        &self,
+        caller: &Caller,
+        method: Method,
+        params: Option<&RawValue>,
+        downstream: &dyn Downstream,
+    ) -> Result<Answer, Fault> {
+        let (scope, endpoint) = (&caller.scope, &caller.endpoint);
+        match method {
+            Method::Initialize => Err(Fault::new(code::INVALID_REQUEST, "this session is initialized")),
+            Method::Discover => self.discover(scope, endpoint).await.map(Answer::Own),
+            Method::Ping => Ok(Answer::Own("{}".to_owned())),
+            Method::SetLevel => self.set_level(caller, params).await,
+            Method::List(kind) => match endpoint {
+                Endpoint::Aggregate => self.list(scope, kind, params).await.map(Answer::Own),
+                Endpoint::Server(server) => self.forward(scope, server, method, params, downstream).await,
+            },
+            Method::CallTool => self.call_named(caller, method, Kind::Tools, params, downstream).await,
+            Method::GetPrompt => self.call_named(caller, method, Kind::Prompts, params, downstream).await,
+            Method::ReadResource => {
+                let uri = text_of(target(params)?.uri, "uri")?;
+                let owner = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
+                self.forward(scope, &owner, method, params, downstream).await
+            }
+            Method::Complete => self.complete(caller, params, downstream).await,
+        }
+    }
+
+    async fn call_named(
+        &self,
+        caller: &Caller,
+        method: Method,
+        kind: Kind,
+        params: Option<&RawValue>,
+        downstream: &dyn Downstream,
+    ) -> Result<Answer, Fault> {
+        let (scope, endpoint) = (&caller.scope, &caller.endpoint);
+        let Some(params) = params else { return Err(missing("name")) };
+        let written = target(Some(params))?.name;
+        let name = text_of(written, "name")?;
+        let owner = self.owner_of_name(scope, endpoint, kind, &name).await?;
+        let renamed = rename(params, written, &owner.name, &name);
+        let params = renamed.as_deref().unwrap_or(params);
+        let answer = self.forward(scope, &owner.server, method, Some(params), downstream).await?;
+        if may_mean_unknown(&answer)
+            && let Some(fault) = self.unknown_at_server(scope, endpoint, kind, &owner).await
+        {
+            return Err(fault);
+        }
+        Ok(answer)
+    }
+
+    async fn complete(
+        &self,
+        caller: &Caller,
+        params: Option<&RawValue>,
+        downstream: &dyn Downstream,
+    ) -> Result<Answer, Fault> {
+        let (scope, endpoint) = (&caller.scope, &caller.endpoint);
+        let Some(params) = params else { return Err(missing("ref")) };
+        let target = target(Some(params))?;
+        let reference = reference(&target)?;
+        if reference.kind == "ref/prompt" {
+            let name = text_of(reference.name, "ref.name")?;
+            let Owner { server, name: inner } =
+                self.owner_of_name(scope, endpoint, Kind::Prompts, &name).await?;
+            let renamed = rename(params, reference.name, &inner, &name);
+            let params = renamed.as_deref().unwrap_or(params);
+            return self.forward(scope, &server, Method::Complete, Some(params), downstream).await;
+        }
+        let uri = text_of(reference.uri, "ref.uri")?;
+        let server = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
+        self.forward(scope, &server, Method::Complete, Some(params), downstream).await
+    }
+
+    /// Sends a request to one server as it is.
+    async fn forward(
+        &self,
+        scope: &Scope,
+        server: &ServerName,
+        method: Method,
+        params: Option<&RawValue>,
+        downstream: &dyn Downstream,
+    ) -> Result<Answer, Fault> {
+        let called = async {
+            let upstream = self.connect(scope, server).await?;
+            upstream.call(scope, method.as_str(), params, downstream).await
+        };
+        let timeout = scope.remaining(self.config.call_timeout);
+        match tokio::time::timeout(timeout, called).await {
+            Ok(Ok(reply)) => Ok(Answer::Passed(reply)),
+            Ok(Err(error)) => Err(failure::of_server(scope, server, &error)),
+            Err(_) => Err(failure::of_server(scope, server, &failure::too_slow(server, method.as_str()))),
+        }
+    }
+
+    /// Notes what the session wants to hear, and tells servers, whose connections others share: the lowest
+    /// level is sent, and each session filters for itself.
+    async fn set_level(&self, caller: &Caller, params: Option<&RawValue>) -> Result<Answer, Fault> {
+        let level = Level::of_params(params)
+            .ok_or_else(|| Fault::new(code::INVALID_PARAMS, "`level` must be a level of RFC 5424"))?;
+        if let Client::Legacy(session) = &caller.client {
+            session.set_level(level);
+        }
+        let (upstreams, _) = self.connect_all(&caller.scope, &caller.endpoint).await;
+        let told = upstreams
+            .iter()
+            .filter(|upstream| upstream.info().capabilities.get("logging").is_some())
+            .filter(|upstream| !upstream.info().version.is_stateless())
+            .map(|upstream| upstream.call(&caller.scope, Method::SetLevel.as_str(), params, &Deaf));
+        let timeout = caller.scope.remaining(self.config.list_timeout);
+        let told = tokio::time::timeout(timeout, futures_util::future::join_all(told)).await;
+        for error in told.unwrap_or_default().into_iter().filter_map(Result::err) {
+            tracing::warn!(tenant = %caller.scope.tenant(), error = error.report(), "level not set");
+        }
+        Ok(Answer::Own("{}".to_owned()))
+    }
+}
+
+fn target(params: Option<&RawValue>) -> Result<Target<'_>, Fault> {
+    let text = params.map_or("{}", RawValue::get);
+    serde_json::from_str(text).map_err(|_| {
+        Fault::new(code::INVALID_PARAMS, "`params` must be an object that names each member once")
+    })
+}
+
+fn reference<'a>(target: &Target<'a>) -> Result<Reference<'a>, Fault> {
+    let refuse = || {
+        Fault::new(
+            code::INVALID_PARAMS,
+            "`ref` must be {type: ref/prompt, name} or {type: ref/resource, uri}",
+        )
+    };
+    let reference: Reference<'a> =
+        serde_json::from_str(target.reference.ok_or_else(refuse)?.get()).map_err(|_| refuse())?;
+    match reference.kind.as_ref() {
+        "ref/prompt" | "ref/resource" => Ok(reference),
+        _ => Err(refuse()),
+    }
+}
+
+fn text_of(written: Option<&RawValue>, field: &'static str) -> Result<String, Fault> {
+    let written = written.ok_or_else(|| missing(field))?;
+    serde_json::from_str(written.get())
+        .map_err(|_| Fault::new(code::INVALID_PARAMS, format!("`{field}` must be a string")))
+}
+
+fn missing(field: &'static str) -> Fault {
+    Fault::new(code::INVALID_PARAMS, format!("`params.{field}` is missing"))
+}
+
+/// `params` with the name the server knows, or `None` where that is the name it has.
+fn rename(params: &RawValue, written: Option<&RawValue>, inner: &str, name: &str) -> Option<Box<RawValue>> {
+    let written = written.filter(|_| inner != name)?;
+    let span = splice::span(params.get(), written.get());
+    Some(splice::raw(splice::replace(params.get(), span, &splice::quoted(inner))))
+}
+
+/// The code for a resource that nobody has, which changed with the stateless version.
+fn not_found(caller: &Caller) -> i64 {
+    if caller.client.is_stateless() { code::INVALID_PARAMS } else { code::RESOURCE_NOT_FOUND }
+}
+
+/// Whether a server may have meant that it does not know the name.
+fn may_mean_unknown(answer: &Answer) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failed {
+        #[serde(default)]
+        is_error: bool,
+    }
+    match answer {
+        Answer::Own(_) => false,
+        Answer::Passed(Reply::Error(_)) => true,
+        Answer::Passed(Reply::Result(result)) => {
+            memchr::memmem::find(result.get().as_bytes(), b"\"isError\"").is_some()
+                && serde_json::from_str::<Failed>(result.get()).is_ok_and(|failed| failed.is_error)
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The gateway as a tower service, called by requests without a socket.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected must fail")]
+
+mod bad_input;
+mod legacy;
+mod modern;
+mod support;
