@@ -76,8 +76,12 @@ pub mod conformance;
 pub mod key;
 pub mod layer;
 pub mod limit;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 mod tenancy;
 pub mod tenant;
 pub mod token;
 
+#[cfg(feature = "sqlite")]
+pub use sql::SQLITE_MIGRATIONS;
 pub use tenancy::{Loaded, Tenancy, TenancyDeps};

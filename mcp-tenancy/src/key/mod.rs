@@ -3,12 +3,18 @@
 mod authenticator;
 mod memory;
 mod model;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod text;
 
 pub use authenticator::ApiKeyAuthenticator;
 pub use memory::MemoryKeyStore;
 pub use model::{ApiKey, IssuedKey, NewApiKey, StoredKey};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteKeyStore;
 pub use store::KeyStore;
 pub(crate) use text::generate;
 pub use text::{KeyDigest, KeyId};

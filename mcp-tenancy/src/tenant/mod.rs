@@ -2,15 +2,25 @@
 
 mod directory;
 mod file;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod isolation;
 mod memory;
 mod model;
 mod name;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 
 pub use directory::{DirectoryConfig, KnownTenant, TenantDirectory};
 pub use file::{DeclaredTenant, declared_tenants};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use isolation::TierModes;
 pub use memory::MemoryTenantStore;
 pub use model::{NewTenant, Tenant, TenantLimits, TenantProfile, TenantStatus};
 pub use name::{Name, SchemaName};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteTenantStore;
 pub(crate) use store::not_found;
 pub use store::{MAX_PAGE, Page, TenantStore};

@@ -46,6 +46,10 @@ impl Name {
 #[serde(try_from = "String", into = "String")]
 pub struct SchemaName(Arc<str>);
 
+/// What PostgreSQL and the SQL kernel keep for themselves.
+const RESERVED: [&str; 7] =
+    ["public", "information_schema", "mcp_control", "mcp_data", "postgres", "template0", "template1"];
+
 impl SchemaName {
     /// Parses a schema name.
     ///
@@ -60,7 +64,7 @@ impl SchemaName {
                 "a schema must have 1 to 63 characters of a-z, 0-9 and '_' and not begin with a digit",
             ));
         }
-        if text.starts_with("pg_") || ["public", "information_schema", "mcp_control"].contains(&text) {
+        if text.starts_with("pg_") || RESERVED.contains(&text) {
             return Err(Error::invalid_input("tenant.schema", format!("the schema `{text}` is reserved")));
         }
         Ok(Self(text.into()))
@@ -129,6 +133,22 @@ mod tests {
         assert_eq!(SchemaName::parse("tenant_123").unwrap().as_str(), "tenant_123");
         for bad in ["", "1a", "a-b", "a;drop", "public", "pg_temp", "information_schema", "A"] {
             assert!(SchemaName::parse(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    /// The kernel places tenants under these names, so it must take every one of them.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[test]
+    fn the_kernel_has_the_same_rules() {
+        use mcp_core::sql::SchemaName as Kernels;
+        let long = "x".repeat(64);
+        let odd = ["a", "_", "tenant_123", "9a", "a-b", "A", "", "pg_a", "pg", &long, &long[..63]];
+        for text in odd.into_iter().chain(RESERVED) {
+            assert_eq!(SchemaName::parse(text).is_ok(), Kernels::parse(text).is_ok(), "{text}");
+        }
+        for id in ["acme", "tenant-123", "0a", "public", "postgres", "x"] {
+            let id = TenantId::parse(id).unwrap();
+            assert_eq!(SchemaName::of(&id).as_str(), Kernels::of_tenant(&id).as_str());
         }
     }
 

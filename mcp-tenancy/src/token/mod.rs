@@ -5,6 +5,10 @@ mod claims;
 mod issuer;
 mod keyring;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod verifier;
 
@@ -13,6 +17,8 @@ pub use claims::Claims;
 pub use issuer::{IssuedToken, TokenConfig, TokenIssuer};
 pub use keyring::Keyring;
 pub use memory::MemorySigningKeyStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteSigningKeyStore;
 pub use store::{Grant, MAX_SIGNING_KEYS, SigningKey, SigningKeyStore};
 pub use verifier::{TokenVerifier, Verdict, VerifiedToken};
 

@@ -1,0 +1,248 @@
+//! The suites on SQLite, and what only a database can show: that a change, its event and its audit record
+//! are one, and outlive the process.
+
+#![cfg(feature = "sqlite")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::Duration,
+};
+
+use mcp_core::{
+    ErrorKind, PlatformScope,
+    clock::SystemClock,
+    key::MasterKey,
+    scope::{Permissions, Principal, PrincipalId, PrincipalKind, TenantId},
+    sql::{
+        IsolationMode,
+        sqlite::{SqliteConfig, SqliteKernel},
+    },
+};
+use mcp_tenancy::{
+    SQLITE_MIGRATIONS, Tenancy, TenancyDeps,
+    conformance::{self, Check, KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    key::{KeyStore, NewApiKey, SqliteKeyStore},
+    tenant::{Name, NewTenant, SqliteTenantStore, TenantStore, TierModes},
+    token::{SigningKeyStore, SqliteSigningKeyStore, TokenConfig},
+};
+use sqlx::Row as _;
+use tempfile::TempDir;
+
+async fn open(directory: &Path) -> SqliteKernel {
+    let mut config = SqliteConfig::new(directory);
+    config.modes = vec![IsolationMode::Database, IsolationMode::Row];
+    SqliteKernel::open(config, &[SQLITE_MIGRATIONS], Arc::new(SystemClock)).await.unwrap()
+}
+
+/// Runs a suite, each check on a kernel of its own.
+async fn kept<T: ?Sized>(suite: &[Check<T>], store: impl Fn(SqliteKernel) -> Arc<T>) {
+    let directories = Mutex::new(Vec::<TempDir>::new());
+    let fresh = async || {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = open(directory.path()).await;
+        directories.lock().unwrap().push(directory);
+        store(kernel)
+    };
+    let report = conformance::run(suite, fresh).await;
+    if !report.broken().is_empty() {
+        panic!("{report}");
+    }
+}
+
+#[tokio::test]
+async fn tenant_store_in_mode_database() {
+    let modes = TierModes::all(IsolationMode::Database);
+    kept(TENANT_STORE, |kernel| {
+        Arc::new(SqliteTenantStore::new(kernel, modes.clone())) as Arc<dyn TenantStore>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tenant_store_in_mode_row() {
+    let modes = TierModes::all(IsolationMode::Row);
+    kept(TENANT_STORE, |kernel| {
+        Arc::new(SqliteTenantStore::new(kernel, modes.clone())) as Arc<dyn TenantStore>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn key_store() {
+    kept(KEY_STORE, |kernel| Arc::new(SqliteKeyStore::new(kernel)) as Arc<dyn KeyStore>).await;
+}
+
+#[tokio::test]
+async fn signing_key_store() {
+    kept(SIGNING_KEY_STORE, |kernel| {
+        Arc::new(SqliteSigningKeyStore::new(kernel)) as Arc<dyn SigningKeyStore>
+    })
+    .await;
+}
+
+fn admin() -> PlatformScope {
+    PlatformScope::new(PrincipalId::parse("operator").unwrap(), "a test")
+}
+
+fn acme() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+async fn tenancy(kernel: &SqliteKernel, master: MasterKey) -> Tenancy {
+    let tokens = TokenConfig::new("https://platform.example", "https://platform.example/mcp");
+    let deps = TenancyDeps {
+        tenants: Arc::new(SqliteTenantStore::new(kernel.clone(), TierModes::all(IsolationMode::Database))),
+        keys: Arc::new(SqliteKeyStore::new(kernel.clone())),
+        signing_keys: Arc::new(SqliteSigningKeyStore::new(kernel.clone())),
+        master,
+        ..TenancyDeps::memory(tokens).unwrap()
+    };
+    Tenancy::open(deps).await.unwrap()
+}
+
+async fn audited(kernel: &SqliteKernel) -> Vec<(String, String)> {
+    let mut read = kernel.control_read(&admin()).await.unwrap();
+    let rows =
+        sqlx::query("SELECT action, resource FROM audit ORDER BY seq").fetch_all(read.conn()).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+async fn emitted(kernel: &SqliteKernel) -> i64 {
+    let mut read = kernel.control_read(&admin()).await.unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(read.conn()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let master_file = directory.path().join("master.key");
+    let master = || MasterKey::load_or_create(&master_file).unwrap();
+    let principal = Principal {
+        id: PrincipalId::parse("user-1").unwrap(),
+        kind: PrincipalKind::User,
+        permissions: Permissions::parse(["tools:call"]).unwrap(),
+    };
+
+    let kernel = open(directory.path()).await;
+    let before = tenancy(&kernel, master()).await;
+    let tenant = before.create_tenant(&admin(), NewTenant::new(acme(), "Acme")).await.unwrap();
+    let new = NewApiKey::service(acme(), "ci", "robot", Permissions::default()).unwrap();
+    let key = before.create_key(&admin(), new).await.unwrap();
+    let token = before.issue_token(&admin(), &acme(), &principal, Duration::from_secs(60)).await.unwrap();
+    before.revoke_key(&admin(), &acme(), &key.key.id).await.unwrap();
+    before.shutdown().await;
+    drop(before);
+    kernel.close().await;
+
+    let kernel = open(directory.path()).await;
+    let after = tenancy(&kernel, master()).await;
+    assert_eq!(after.tenant(&admin(), &acme()).await.unwrap(), tenant);
+    let keys = after.keys(&admin(), &acme(), None, 10).await.unwrap().items;
+    assert!(keys[0].revoked_at.is_some() && keys[0].id == key.key.id);
+    let request =
+        http::Request::builder().header("authorization", format!("Bearer {}", token.token.expose()));
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let identity = after.authenticators().authenticate(&head).await.unwrap();
+    assert_eq!((identity.tenant, identity.principal.id.as_str()), (acme(), "user-1"));
+
+    let actions: Vec<_> = audited(&kernel).await.into_iter().map(|(action, _)| action).collect();
+    let expected = ["tenant.create", "key.create", "signing_key.create", "token.issue", "key.revoke"];
+    assert_eq!(actions, expected);
+    assert_eq!(emitted(&kernel).await, 4);
+    after.shutdown().await;
+    kernel.close().await;
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_no_event_and_no_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let kernel = open(directory.path()).await;
+    let modes =
+        TierModes::all(IsolationMode::Database).with(Name::parse("small").unwrap(), IsolationMode::Row);
+    let store = SqliteTenantStore::new(kernel.clone(), modes);
+    let created = store.create(&admin(), NewTenant::new(acme(), "Acme")).await.unwrap();
+    let written = (audited(&kernel).await, emitted(&kernel).await);
+
+    let taken = store.create(&admin(), NewTenant::new(acme(), "Acme")).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    let stale = store.update(&admin(), &acme(), created.profile.clone(), 7).await.unwrap_err();
+    assert_eq!(stale.kind(), ErrorKind::Conflict);
+    store.resume(&admin(), &acme()).await.unwrap();
+    let mut moved = created.profile.clone();
+    moved.tier = Name::parse("small").unwrap();
+    let moved = store.update(&admin(), &acme(), moved, 1).await.unwrap_err();
+    assert_eq!(moved.kind(), ErrorKind::Unsupported, "{moved}");
+    assert_eq!((audited(&kernel).await, emitted(&kernel).await), written);
+    assert_eq!(store.get(&admin(), &acme()).await.unwrap(), Some(created));
+    let next = store.suspend(&admin(), &acme()).await.unwrap();
+    assert_eq!(next.revision, 2, "a refused change took a revision");
+}
+
+#[tokio::test]
+async fn a_created_tenant_has_a_place_and_can_be_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let kernel = open(directory.path()).await;
+    let modes =
+        TierModes::all(IsolationMode::Database).with(Name::parse("small").unwrap(), IsolationMode::Row);
+    let store = SqliteTenantStore::new(kernel.clone(), modes);
+    let mut beta = NewTenant::new(TenantId::parse("beta").unwrap(), "Beta");
+    beta.profile.tier = Name::parse("small").unwrap();
+    for (new, mode) in [(NewTenant::new(acme(), "Acme"), IsolationMode::Database), (beta, IsolationMode::Row)]
+    {
+        let tenant = store.create(&admin(), new).await.unwrap();
+        let placement = kernel.placement(&admin(), &tenant.id).await.unwrap();
+        assert_eq!((placement.mode, placement.ready), (mode, true));
+        assert_eq!(placement.schema.as_str(), tenant.schema.as_str());
+        let principal = Principal {
+            id: PrincipalId::parse("u").unwrap(),
+            kind: PrincipalKind::User,
+            permissions: Permissions::default(),
+        };
+        let scope = mcp_core::Scope::new(tenant.id, Arc::new(principal));
+        kernel.begin(&scope).await.unwrap().commit().await.unwrap();
+    }
+}
+
+/// A creation that is dropped at any of its awaits has happened whole or not at all, and can be tried again.
+#[tokio::test]
+async fn a_create_cancelled_anywhere_is_whole_or_nothing() {
+    for awaits in 0..200 {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = open(directory.path()).await;
+        let store = SqliteTenantStore::new(kernel.clone(), TierModes::all(IsolationMode::Database));
+        let mut new = NewTenant::new(acme(), "Acme");
+        new.idempotency_key = Some("once".to_owned());
+        let finished = dropped_after(awaits, store.create(&admin(), new.clone())).await.is_some();
+
+        let there = store.get(&admin(), &acme()).await.unwrap();
+        let records = audited(&kernel).await.len();
+        // A commit that had begun may still be on its way: then it arrives whole.
+        assert!(records <= 1 && (there.is_none() || records == 1), "{there:?}, {records} records");
+        let made = store.create(&admin(), new).await.unwrap();
+        assert_eq!((made.version, audited(&kernel).await.len(), emitted(&kernel).await), (1, 1, 1));
+        assert!(kernel.placement(&admin(), &acme()).await.unwrap().ready);
+        kernel.close().await;
+        if finished {
+            assert!(awaits > 3, "there was nothing to cancel");
+            return;
+        }
+    }
+    panic!("no run was long enough to finish");
+}
+
+/// Polls `work` as often as it is woken, and drops it at its `awaits`-th wait.
+async fn dropped_after<T>(mut awaits: usize, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = Box::pin(work);
+    std::future::poll_fn(move |cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending if awaits == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            awaits -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
