@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -132,6 +135,8 @@ pub(super) struct Listing {
     /// The connection it came by; another connection may be another release with other items.
     upstream: Weak<dyn Upstream>,
     notices: Mutex<broadcast::Receiver<Notice>>,
+    /// Set once a notice said so; a notice is read only once.
+    changed: AtomicBool,
 }
 
 impl Listing {
@@ -152,6 +157,7 @@ impl Listing {
             fetched_at: now,
             upstream: Arc::downgrade(upstream),
             notices: Mutex::new(upstream.notices()),
+            changed: AtomicBool::new(false),
         };
         if upstream.info().capabilities.get(kind.capability()).is_none() {
             return Ok(listing);
@@ -233,13 +239,19 @@ impl Listing {
         {
             return true;
         }
+        if self.changed.load(Ordering::Acquire) {
+            return true;
+        }
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             match notices.try_recv() {
-                Ok(notice) if kind.is_changed_by(&notice.method) => return true,
-                Ok(_) => {}
+                Ok(notice) if !kind.is_changed_by(&notice.method) => {}
                 Err(broadcast::error::TryRecvError::Empty) => return false,
-                Err(_) => return true,
+                // Changed, fallen behind, or closed.
+                _ => {
+                    self.changed.store(true, Ordering::Release);
+                    return true;
+                }
             }
         }
     }

@@ -96,7 +96,11 @@ pub(super) fn without_prefix<'n>(server: &ServerName, name: &'n str) -> Option<&
 pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     // Comparing costs time, and a caller can ask for unknown names as often as it likes.
     let mut known: Vec<&str> = known.take(2_000).collect();
-    let mut found = Vec::new();
+    // The likeliest slip is to leave the prefix out.
+    let is_tail =
+        |name: &str| name.split_once(ServerName::SEPARATOR).is_some_and(|(_, tail)| tail == unknown);
+    let mut found: Vec<&str> = known.iter().copied().filter(|name| is_tail(name)).take(3).collect();
+    known.retain(|name| !is_tail(name));
     while let Some(name) =
         mcp_core::strict::nearest(unknown, known.iter().copied()).filter(|_| found.len() < 3)
     {

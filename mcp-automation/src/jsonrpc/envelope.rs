@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Fault, code};
@@ -13,7 +13,7 @@ pub struct Envelope<'a> {
     #[serde(borrow)]
     jsonrpc: Option<Cow<'a, str>>,
     /// The id as it was written: a string or a number.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub id: Option<&'a RawValue>,
     /// The method of a request or notification.
     #[serde(borrow, default)]
@@ -50,13 +50,17 @@ impl<'a> Envelope<'a> {
         if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
             return Err(Fault::new(code::INVALID_REQUEST, "batches are not supported; send one message"));
         }
-        let envelope: Self = serde_json::from_slice(bytes).map_err(|error| {
+        let mut envelope: Self = serde_json::from_slice(bytes).map_err(|error| {
             if error.is_data() {
                 Fault::new(code::INVALID_REQUEST, "not a JSON-RPC 2.0 message")
             } else {
                 Fault::new(code::PARSE_ERROR, "not valid JSON")
             }
         })?;
+        // An error about a message that could not be read has the id null; nothing else may.
+        if envelope.method.is_none() && envelope.id.is_some_and(|id| id.get() == "null") {
+            envelope.id = None;
+        }
         let shape = envelope.shape()?;
         Ok((envelope, shape))
     }
@@ -78,6 +82,11 @@ impl<'a> Envelope<'a> {
             _ => refuse("a message has a method, or an id with either a result or an error"),
         }
     }
+}
+
+/// A member that is there, `null` included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -108,6 +117,8 @@ mod tests {
         assert_eq!(shape(r#"{"id":1,"method":"x"}"#), Err(code::INVALID_REQUEST));
         assert_eq!(shape(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#), Err(code::INVALID_REQUEST));
         assert_eq!(shape(r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#), Err(code::INVALID_REQUEST));
+        assert_eq!(shape(r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#), Err(code::INVALID_REQUEST));
+        assert_eq!(shape(r#"{"jsonrpc":"2.0","id":null,"error":{}}"#), Ok(Shape::Response));
         assert_eq!(shape(r#"{"jsonrpc":"2.0","id":1}"#), Err(code::INVALID_REQUEST));
         assert_eq!(shape(r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#), Err(code::INVALID_REQUEST));
     }

@@ -1,7 +1,10 @@
 //! The gateway as a tower service, called by requests without a socket.
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected must fail")]
 
+mod aggregate;
 mod bad_input;
+mod drain;
 mod legacy;
 mod modern;
 mod support;
+mod transparent;
