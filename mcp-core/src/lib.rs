@@ -22,6 +22,8 @@
 
 pub mod audit;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod event;
 pub mod key;

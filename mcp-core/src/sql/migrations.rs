@@ -92,19 +92,19 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether everything this program knows has been applied, unchanged. Reads only.
-    ///
-    /// The caller has seen that the table of each crate exists: [`tables`](Self::tables).
-    pub(crate) async fn is_current<C: Migrate + Send>(&self, set: Set, conn: &mut C) -> Result<bool> {
-        for crate_ in &self.0 {
-            let applied = conn
-                .list_applied_migrations(&table(crate_.name))
-                .await
-                .map_err(|error| refusal(crate_.name, error))?;
+    /// Each crate's table of applied migrations.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|crate_| table(crate_.name))
+    }
+
+    /// Whether everything this program knows is in `applied`, unchanged. `applied` has an item for each of
+    /// [`tables`](Self::tables): its rows (version, checksum).
+    pub(crate) fn is_current(&self, set: Set, applied: &[Vec<(i64, Vec<u8>)>]) -> Result<bool> {
+        for (crate_, applied) in self.0.iter().zip(applied) {
             for migration in migrator(crate_, set).iter() {
-                match applied.iter().find(|applied| applied.version == migration.version) {
+                match applied.iter().find(|(version, _)| *version == migration.version) {
                     None => return Ok(false),
-                    Some(applied) if applied.checksum == migration.checksum => {}
+                    Some((_, checksum)) if **checksum == *migration.checksum => {}
                     Some(_) => {
                         return Err(refusal(crate_.name, MigrateError::VersionMismatch(migration.version)));
                     }
@@ -112,11 +112,6 @@ impl Plan {
             }
         }
         Ok(true)
-    }
-
-    /// The names of the tables that say what has been applied.
-    pub(crate) fn tables(&self) -> Vec<String> {
-        self.0.iter().map(|crate_| table(crate_.name)).collect()
     }
 }
 

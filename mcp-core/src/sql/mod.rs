@@ -92,10 +92,13 @@
 mod begin;
 mod cached;
 mod fault;
+pub(crate) mod ident;
 mod isolation;
 mod migrations;
 mod name;
 mod placement;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod tx;

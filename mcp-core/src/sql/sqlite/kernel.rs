@@ -6,7 +6,7 @@ use moka::future::Cache;
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
-use super::{ControlRead, ControlTx, SqliteConfig, TenantRead, TenantTx, file::Db, migrate, placement};
+use super::{ControlRead, ControlTx, SqliteConfig, TenantRead, TenantTx, db::Db, migrate, placement};
 use crate::{
     clock::Clock,
     error::{Error, Result},

@@ -7,6 +7,7 @@ use crate::{
     sql::{
         Migration, Migrations,
         fault::OrFault,
+        ident,
         migrations::{Plan, Set},
     },
 };
@@ -26,17 +27,20 @@ const CONTROL: Migration = Migration {
 pub(crate) const CORE: Migrations = Migrations { name: "core", control: &[LOG, CONTROL], tenant: &[LOG] };
 
 pub(crate) async fn is_current(conn: &mut SqliteConnection, plan: &Plan, set: Set) -> Result<bool> {
+    let mut applied = Vec::new();
     for table in plan.tables() {
-        let known = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name = ?")
-            .bind(table)
+        let known: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = ?")
+            .bind(&table)
             .fetch_one(&mut *conn)
             .await
             .or_fault("sql.migrate")?;
         if known == 0 {
             return Ok(false);
         }
+        let rows = sqlx::query_as(ident::sql("SELECT version, checksum FROM {}", &[&table]));
+        applied.push(rows.fetch_all(&mut *conn).await.or_fault("sql.migrate")?);
     }
-    plan.is_current(set, conn).await
+    plan.is_current(set, &applied)
 }
 
 /// Applies what is pending in one transaction.

@@ -1,7 +1,7 @@
 //! The embedded kernel: `control.db`, and a file per tenant or one file shared by code.
 
 mod config;
-mod file;
+mod db;
 mod kernel;
 mod migrate;
 mod placement;

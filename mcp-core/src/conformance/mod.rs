@@ -1,0 +1,17 @@
+//! Suites that show that backends mean the same: one case per promise.
+//!
+//! A case answers with what did not hold, so that a suite can be run against a backend that is broken on
+//! purpose, and must then say so.
+
+mod cancel;
+#[cfg(feature = "postgres")]
+mod pg;
+mod report;
+mod sql;
+mod sql_cases;
+
+pub use cancel::{Cut, cancel_at};
+#[cfg(feature = "postgres")]
+pub use pg::PgTestDatabase;
+pub use report::{Failure, Outcome, Report, ensure, eventually};
+pub use sql::{Fault, Faulty, PROBE, SqlHarness, Subject, platform, run_sql, scope_of};

@@ -1,0 +1,372 @@
+//! The kernel on PostgreSQL.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use sqlx::{ConnectOptions, Connection};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    ControlRead, ControlTx, PgConfig, TenantRead, TenantTx,
+    config::Roles,
+    db::{Db, Local},
+    migrate, placement, query, secure,
+};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind, Result},
+    scope::{PlatformScope, Scope, TenantId},
+    sql::{
+        IsolationMode, Migrations, Placement, SchemaName,
+        begin::{begun, uncancelled, wait_of},
+        cached,
+        fault::OrFault,
+        migrations::{Plan, Set},
+        name::{CONTROL_SCHEMA, DATA_SCHEMA},
+        tx::Context,
+    },
+};
+
+/// The kernel on PostgreSQL. Cheap to clone; all clones are one kernel.
+///
+/// What it promises is said in the [module's documentation](crate::sql).
+#[derive(Debug, Clone)]
+pub struct PgKernel(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: PgConfig,
+    roles: Roles,
+    plan: Plan,
+    context: Context,
+    main: Db,
+    tenants: Cache<TenantId, Arc<Db>>,
+    placements: Cache<TenantId, Placement>,
+}
+
+impl PgKernel {
+    /// Makes or migrates the control tables and the shared tables, as the owner. Then
+    /// [`connect`](Self::connect), and [`migrate`](Self::migrate) for the tenants' own schemas and databases.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) without the owner's URL;
+    /// [`Corrupted`](crate::ErrorKind::Corrupted) if an applied migration was changed; those of the database.
+    pub async fn install(config: &PgConfig, migrations: &[Migrations]) -> Result<()> {
+        config.check()?;
+        let plan = Plan::new(migrate::CORE, migrations)?;
+        let roles = config.roles()?;
+        let owner = roles.owner()?;
+        migrate::apply(&owner, CONTROL_SCHEMA, &plan, Set::Control, &roles).await?;
+        migrate::apply(&owner, DATA_SCHEMA, &plan, Set::Tenant, &roles).await
+    }
+
+    /// Connects as the app role, which must be one that row-level security holds.
+    ///
+    /// `migrations` are those of all crates that store something here, core's own excepted.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for settings, and for a role that is a superuser, has
+    /// `BYPASSRLS` or owns the tables; [`Unavailable`](crate::ErrorKind::Unavailable) if the database is
+    /// away or not migrated.
+    pub async fn connect(config: PgConfig, migrations: &[Migrations], clock: Arc<dyn Clock>) -> Result<Self> {
+        config.check()?;
+        let plan = Plan::new(migrate::CORE, migrations)?;
+        let roles = config.roles()?;
+        let main = Db::new(&config, roles.app.clone(), config.connections);
+        let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
+        let context = Context { tasks: TaskTracker::new(), clock };
+        let placements = cached::placements();
+        let inner = Inner { config, roles, plan, context, main, tenants, placements };
+        inner.check().await?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Begins a transaction on the data of the scope's tenant, waiting at most for the configured time and
+    /// the scope's deadline, which bounds its statements too.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the tenant has no placement;
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) while it is being provisioned, if its tables are not
+    /// migrated, and if no connection is free;
+    /// [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded).
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves no transaction open.
+    pub async fn begin(&self, scope: &Scope) -> Result<TenantTx> {
+        let (inner, tenant) = (self.0.clone(), scope.tenant().clone());
+        let limit = wait_of(scope, self.0.config.statement_timeout)?;
+        begun(&self.0.context.tasks, wait_of(scope, self.0.config.wait)?, async move {
+            let (placement, db) = inner.tenant_db(&tenant).await?;
+            let tx = inner.db(&db).write(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
+            Ok(TenantTx::new(tx, inner.context.clone(), tenant))
+        })
+        .await
+    }
+
+    /// Begins a read of the data of the scope's tenant.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn read(&self, scope: &Scope) -> Result<TenantRead> {
+        let (inner, tenant) = (self.0.clone(), scope.tenant().clone());
+        let limit = wait_of(scope, self.0.config.statement_timeout)?;
+        begun(&self.0.context.tasks, wait_of(scope, self.0.config.wait)?, async move {
+            let (placement, db) = inner.tenant_db(&tenant).await?;
+            let tx = inner.db(&db).read(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
+            Ok(TenantRead::new(tx, tenant))
+        })
+        .await
+    }
+
+    /// Begins a transaction on the control tables.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the database is away or no connection is free.
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn control(&self, _scope: &PlatformScope) -> Result<ControlTx> {
+        let inner = self.0.clone();
+        begun(&self.0.context.tasks, self.0.config.wait, async move {
+            let tx = inner.main.write(&inner.control_local()).await?;
+            Ok(ControlTx::new(tx, inner.context.clone()))
+        })
+        .await
+    }
+
+    /// Begins a read of the control tables.
+    ///
+    /// # Errors
+    /// As [`control`](Self::control).
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn control_read(&self, _scope: &PlatformScope) -> Result<ControlRead> {
+        let inner = self.0.clone();
+        begun(&self.0.context.tasks, self.0.config.wait, async move {
+            Ok(ControlRead::new(inner.main.read(&inner.control_local()).await?))
+        })
+        .await
+    }
+
+    /// Decides where a tenant's data lives, in the transaction that creates the tenant. `schema` is by
+    /// default [made from the tenant's id](SchemaName::of_tenant). [`provision`](Self::provision) follows
+    /// after the commit.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a mode that the configuration does not list;
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the tenant has a placement or the schema's name
+    /// is taken; [`InvalidInput`](crate::ErrorKind::InvalidInput) if the name is too long for a database.
+    pub async fn place(
+        &self,
+        tx: &mut ControlTx,
+        tenant: &TenantId,
+        mode: IsolationMode,
+        schema: Option<&SchemaName>,
+    ) -> Result<Placement> {
+        mode.require("PostgreSQL", &self.0.config.modes)?;
+        let schema = schema.cloned().unwrap_or_else(|| SchemaName::of_tenant(tenant));
+        if mode == IsolationMode::Database && self.0.database_of(&schema).len() > 63 {
+            let longest = 63 - self.0.config.database_prefix.len();
+            let message = format!("in mode `database` a schema name may have {longest} characters");
+            return Err(Error::invalid_input("sql.place", message));
+        }
+        let placement = Placement { tenant: tenant.clone(), mode, schema, ready: false };
+        let now = tx.now();
+        placement::insert(tx.conn(), &placement, now).await?;
+        Ok(placement)
+    }
+
+    /// Makes the tenant's schema or database and migrates it, as the owner. May be run again at any time,
+    /// also after a crash.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) without the owner's URL;
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the tenant has no placement;
+    /// [`Corrupted`](crate::ErrorKind::Corrupted) if it was provisioned before and its schema or database is
+    /// gone.
+    ///
+    /// # Cancellation
+    /// What was started is finished.
+    pub async fn provision(&self, _scope: &PlatformScope, tenant: &TenantId) -> Result<()> {
+        let (inner, tenant) = (self.0.clone(), tenant.clone());
+        uncancelled(&self.0.context.tasks, "sql.provision", async move { inner.provision(&tenant).await })
+            .await
+    }
+
+    /// Brings every tenant's schema or database up to date, those that were never provisioned too. Returns
+    /// their number.
+    ///
+    /// # Errors
+    /// The first failure, naming the tenant in its context; what was migrated before stays so.
+    pub async fn migrate(&self, scope: &PlatformScope) -> Result<u64> {
+        let mut after = None;
+        let mut count = 0;
+        loop {
+            let page = self.placements(scope, after.as_ref(), 100).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = Some(last.tenant.clone());
+            for placement in page {
+                self.provision(scope, &placement.tenant)
+                    .await
+                    .map_err(|error| error.with_context("tenant", &placement.tenant))?;
+                count += 1;
+            }
+        }
+    }
+
+    /// The next `limit` placements in the order of the tenants' ids.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn placements(
+        &self,
+        scope: &PlatformScope,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<Placement>> {
+        let mut read = self.control_read(scope).await?;
+        placement::page(read.conn(), after, limit).await
+    }
+
+    /// The tenant's placement.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it has none.
+    pub async fn placement(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Placement> {
+        let mut read = self.control_read(scope).await?;
+        placement::find(read.conn(), tenant).await?.ok_or_else(cached::no_placement)
+    }
+
+    /// Waits for what is in flight, then closes all connections. Transactions that are still held are waited
+    /// for, so drop them first.
+    pub async fn close(&self) {
+        self.0.context.tasks.close();
+        self.0.context.tasks.wait().await;
+        for (_, db) in &self.0.tenants {
+            db.close().await;
+        }
+        self.0.tenants.invalidate_all();
+        self.0.main.close().await;
+    }
+}
+
+/// The schema of a placement, within its database.
+fn schema_of(placement: &Placement) -> &str {
+    match placement.mode {
+        IsolationMode::Schema => placement.schema.as_str(),
+        IsolationMode::Row | IsolationMode::Database => DATA_SCHEMA,
+    }
+}
+
+impl Inner {
+    async fn check(&self) -> Result<()> {
+        let mut tx = self.main.read(&self.control_local()).await?;
+        secure::check_app_role(&mut tx, &[CONTROL_SCHEMA, DATA_SCHEMA]).await?;
+        for (schema, set) in [(CONTROL_SCHEMA, Set::Control), (DATA_SCHEMA, Set::Tenant)] {
+            if !migrate::is_current(&mut tx, schema, &self.plan, set).await? {
+                return Err(migrate::outdated("the database"));
+            }
+        }
+        tx.rollback().await.or_fault("sql.open")
+    }
+
+    /// The tenant's placement, seen to be migrated, and its database where that is not the main one.
+    async fn tenant_db(&self, tenant: &TenantId) -> Result<(Placement, Option<Arc<Db>>)> {
+        let placement = cached::ready(&self.placements, tenant, self.usable_placement(tenant)).await?;
+        let db = self.open_place(&placement).await;
+        Ok((placement, db))
+    }
+
+    async fn usable_placement(&self, tenant: &TenantId) -> Result<Option<Placement>> {
+        let mut tx = self.main.read(&self.control_local()).await?;
+        let found = placement::find(&mut tx, tenant).await?;
+        tx.rollback().await.or_fault("sql.begin")?;
+        // The shared tables were seen to be up to date at start.
+        if let Some(placement) =
+            found.as_ref().filter(|found| found.ready && found.mode != IsolationMode::Row)
+        {
+            let db = self.open_place(placement).await;
+            let local = self.local(Some(tenant), schema_of(placement), self.config.statement_timeout);
+            let mut tx = self.db(&db).read(&local).await?;
+            if !migrate::is_current(&mut tx, schema_of(placement), &self.plan, Set::Tenant).await? {
+                return Err(migrate::outdated("the tenant's database"));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn open_place(&self, placement: &Placement) -> Option<Arc<Db>> {
+        if placement.mode != IsolationMode::Database {
+            return None;
+        }
+        let options = self.roles.app.clone().database(&self.database_of(&placement.schema));
+        let open = async { Arc::new(Db::new(&self.config, options, self.config.tenant_connections)) };
+        Some(self.tenants.get_with(placement.tenant.clone(), open).await)
+    }
+
+    fn db<'a>(&'a self, tenant: &'a Option<Arc<Db>>) -> &'a Db {
+        tenant.as_deref().unwrap_or(&self.main)
+    }
+
+    async fn provision(&self, tenant: &TenantId) -> Result<()> {
+        let owner = self.roles.owner()?;
+        let mut conn = owner.clone().disable_statement_logging().connect().await.or_fault("sql.provision")?;
+        query(crate::sql::ident::sql("SET search_path TO {}", &[CONTROL_SCHEMA]))
+            .execute(&mut conn)
+            .await
+            .or_fault("sql.provision")?;
+        // One at a time per tenant, as grants on one database refuse to meet. The lock is this connection's,
+        // which is no pool's and leads through no pooler, and ends with it.
+        query("SELECT pg_advisory_lock(hashtextextended('mcp-provision:' || $1, 0))")
+            .bind(tenant.as_str())
+            .execute(&mut conn)
+            .await
+            .or_fault("sql.provision")?;
+        let placement = placement::find(&mut conn, tenant).await?.ok_or_else(cached::no_placement)?;
+        let database = self.database_of(&placement.schema);
+        if placement.ready {
+            // What was there and is gone must not come back empty.
+            let exists = match placement.mode {
+                IsolationMode::Row => true,
+                IsolationMode::Schema => migrate::schema_exists(&mut conn, placement.schema.as_str()).await?,
+                IsolationMode::Database => migrate::database_exists(&mut conn, &database).await?,
+            };
+            if !exists {
+                let message = "the tenant's schema or database is gone; restore it from a backup";
+                return Err(Error::new(ErrorKind::Corrupted, "sql.provision", message));
+            }
+        }
+        let place = match placement.mode {
+            IsolationMode::Row | IsolationMode::Schema => owner,
+            IsolationMode::Database => {
+                migrate::create_database(&owner, &database, &self.roles).await?;
+                owner.database(&database)
+            }
+        };
+        migrate::apply(&place, schema_of(&placement), &self.plan, Set::Tenant, &self.roles).await?;
+        placement::set_ready(&mut conn, tenant).await?;
+        self.placements.invalidate(tenant).await;
+        conn.close().await.or_fault("sql.provision")
+    }
+
+    fn database_of(&self, schema: &SchemaName) -> String {
+        format!("{}{schema}", self.config.database_prefix)
+    }
+
+    fn control_local(&self) -> Local<'_> {
+        self.local(None, CONTROL_SCHEMA, self.config.statement_timeout)
+    }
+
+    fn local<'a>(&self, tenant: Option<&'a TenantId>, schema: &'a str, limit: Duration) -> Local<'a> {
+        Local {
+            tenant: tenant.map(TenantId::as_str),
+            schema,
+            statement_timeout: limit,
+            idle_timeout: self.config.idle_timeout,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What is particular to PostgreSQL: row-level security, roles, and plans that outlive a tenant.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use mcp_core::{
+    Error,
+    audit::AuditRecord,
+    clock::SystemClock,
+    conformance::{PROBE, PgTestDatabase, platform, scope_of},
+    scope::Scope,
+    sql::{
+        IsolationMode, Migration, Migrations,
+        postgres::{PgConfig, PgKernel, query, query_scalar},
+    },
+};
+
+async fn kernel(database: &PgTestDatabase) -> PgKernel {
+    PgKernel::install(&database.config, &[PROBE]).await.unwrap();
+    PgKernel::connect(database.config.clone(), &[PROBE], Arc::new(SystemClock)).await.unwrap()
+}
+
+async fn tenant(kernel: &PgKernel, id: &str, mode: IsolationMode) -> Scope {
+    let scope = scope_of(id).unwrap();
+    let mut tx = kernel.control(&platform().unwrap()).await.unwrap();
+    kernel.place(&mut tx, scope.tenant(), mode, None).await.unwrap();
+    tx.commit().await.unwrap();
+    kernel.provision(&platform().unwrap(), scope.tenant()).await.unwrap();
+    scope
+}
+
+async fn put(kernel: &PgKernel, scope: &Scope, id: &str) {
+    let mut tx = kernel.begin(scope).await.unwrap();
+    let insert = query("INSERT INTO probe (tenant_id, id) VALUES ($1, $2)").bind(scope.tenant().as_str());
+    insert.bind(id.to_owned()).execute(tx.conn()).await.unwrap();
+    tx.audit(AuditRecord::done(scope, "probe.make", id)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_tenant_table_forces_row_security_and_the_app_role_is_held_by_it() {
+    let database = PgTestDatabase::create().await.unwrap();
+    let kernel = kernel(&database).await;
+    tenant(&kernel, "a", IsolationMode::Schema).await;
+    tenant(&kernel, "b", IsolationMode::Database).await;
+    for (place, schema) in [(None, "mcp_data"), (None, "a"), (Some("b"), "mcp_data")] {
+        let mut admin = database.admin(place).await.unwrap();
+        let tables: i64 = query_scalar("SELECT count(*) FROM pg_tables WHERE schemaname = $1")
+            .bind(schema)
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
+        assert!(tables >= 8, "{schema} has {tables} tables");
+        let bare: Vec<String> = query_scalar(
+            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname NOT LIKE '\\_migrations\\_%'
+               AND NOT (c.relrowsecurity AND c.relforcerowsecurity AND EXISTS (
+                   SELECT 1 FROM pg_policies p WHERE p.schemaname = $1 AND p.tablename = c.relname
+                     AND p.qual IS NOT NULL AND p.with_check IS NOT NULL))",
+        )
+        .bind(schema)
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        assert!(bare.is_empty(), "without forced row-level security in {schema}: {bare:?}");
+        let held: bool = query_scalar(
+            "SELECT NOT rolsuper AND NOT rolbypassrls
+                    AND NOT EXISTS (SELECT 1 FROM pg_class WHERE relowner = r.oid) FROM pg_roles r WHERE rolname = $1",
+        )
+        .bind(database.app_role())
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+        assert!(held, "the app role owns a table or passes row-level security");
+    }
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_security_fails_closed_when_no_tenant_is_set() {
+    let database = PgTestDatabase::create().await.unwrap();
+    let kernel = kernel(&database).await;
+    let a = tenant(&kernel, "a", IsolationMode::Row).await;
+    put(&kernel, &a, "secret").await;
+    let mut tx = kernel.begin(&a).await.unwrap();
+    for unset in ["SET LOCAL app.tenant_id = ''", "RESET app.tenant_id"] {
+        query(unset).execute(tx.conn()).await.unwrap();
+        let seen: i64 = query_scalar("SELECT count(*) FROM probe").fetch_one(tx.conn()).await.unwrap();
+        assert_eq!(seen, 0, "after {unset}");
+        let mut nested = sqlx::Connection::begin(tx.conn()).await.unwrap();
+        let forged = query("INSERT INTO probe (tenant_id, id) VALUES ('', 'x')").execute(&mut *nested).await;
+        assert!(forged.is_err(), "after {unset}");
+    }
+    drop(tx);
+    // Nor does a new session, which has never heard of the setting.
+    let mut admin = database.admin(None).await.unwrap();
+    query(sqlx::AssertSqlSafe(format!("SET ROLE {}", database.app_role())))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let seen: i64 = query_scalar("SELECT count(*) FROM mcp_data.probe").fetch_one(&mut admin).await.unwrap();
+    assert_eq!(seen, 0);
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+/// CVE-2023-2455: a plan made for one tenant, run for another.
+#[tokio::test]
+async fn a_plan_made_for_one_tenant_does_not_show_its_rows_to_another() {
+    let mut database = PgTestDatabase::create().await.unwrap();
+    database.config.connections = 1;
+    let kernel = kernel(&database).await;
+    let (a, b) =
+        (tenant(&kernel, "a", IsolationMode::Row).await, tenant(&kernel, "b", IsolationMode::Row).await);
+    let (c, d) = (
+        tenant(&kernel, "c", IsolationMode::Schema).await,
+        tenant(&kernel, "d", IsolationMode::Schema).await,
+    );
+    for scope in [&a, &b, &c, &d] {
+        put(&kernel, scope, &format!("of {}", scope.tenant())).await;
+    }
+    // On one connection, a statement with a name: prepared as one tenant, so often that it gets a generic
+    // plan, then run as the others.
+    let mut tx = kernel.begin(&a).await.unwrap();
+    query("SET plan_cache_mode = force_generic_plan").execute(tx.conn()).await.unwrap();
+    query("PREPARE all_rows AS SELECT id FROM probe").execute(tx.conn()).await.unwrap();
+    tx.commit().await.unwrap();
+    for round in 0..8 {
+        for scope in [&a, &b, &c, &d] {
+            let mut read = kernel.read(scope).await.unwrap();
+            let seen: Vec<(String,)> =
+                mcp_core::sql::postgres::query_as("EXECUTE all_rows").fetch_all(read.conn()).await.unwrap();
+            assert_eq!(seen, [(format!("of {}", scope.tenant()),)], "round {round}");
+        }
+    }
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_app_role_appends_to_the_log_and_cannot_change_it() {
+    let database = PgTestDatabase::create().await.unwrap();
+    let kernel = kernel(&database).await;
+    let a = tenant(&kernel, "a", IsolationMode::Row).await;
+    put(&kernel, &a, "n1").await;
+    for statement in [
+        "UPDATE audit SET actor = 'nobody'",
+        "DELETE FROM audit",
+        "DELETE FROM audit_pending",
+        "INSERT INTO audit_seal SELECT 'a', 1, 'x', 1, ''::bytea, ''::bytea, 1, 1",
+        "DELETE FROM outbox",
+        "DELETE FROM mcp_control.placement",
+        "UPDATE mcp_control.placement SET ready = TRUE",
+        "ALTER TABLE audit DISABLE ROW LEVEL SECURITY",
+        "CREATE TABLE here (tenant_id text)",
+    ] {
+        let mut tx = kernel.begin(&a).await.unwrap();
+        let error = query(statement).execute(tx.conn()).await.unwrap_err();
+        assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42501"), "{statement}");
+    }
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_statement_gets_a_name() {
+    let mut database = PgTestDatabase::create().await.unwrap();
+    database.config.connections = 1;
+    let kernel = kernel(&database).await;
+    let a = tenant(&kernel, "a", IsolationMode::Schema).await;
+    put(&kernel, &a, "n1").await;
+    let mut tx = kernel.control(&platform().unwrap()).await.unwrap();
+    let named: i64 =
+        query_scalar("SELECT count(*) FROM pg_prepared_statements").fetch_one(tx.conn()).await.unwrap();
+    assert_eq!(named, 0);
+    drop(tx);
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+async fn refused(config: PgConfig) -> Error {
+    PgKernel::connect(config, &[PROBE], Arc::new(SystemClock)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_role_that_row_security_would_not_hold_is_refused() {
+    let database = PgTestDatabase::create().await.unwrap();
+    kernel(&database).await.close().await;
+    let mut config = database.config.clone();
+    (config.owner, config.app) = (None, database.config.owner.clone().unwrap());
+    let error = refused(config).await;
+    assert!(error.message().contains("owns the tables"), "{error:?}");
+    let mut admin = database.admin(None).await.unwrap();
+    let bypass = format!("ALTER ROLE {} BYPASSRLS", database.app_role());
+    query(sqlx::AssertSqlSafe(bypass)).execute(&mut admin).await.unwrap();
+    let error = refused(database.config.clone()).await;
+    assert!(error.message().contains("BYPASSRLS"), "{error:?}");
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_behind_the_program_is_refused_with_the_command_to_run() {
+    let database = PgTestDatabase::create().await.unwrap();
+    let error = refused(database.config.clone()).await;
+    assert!(error.message().contains("mcp-platform migrate"), "{error:?}");
+    PgKernel::install(&database.config, &[]).await.unwrap();
+    let error = refused(database.config.clone()).await;
+    assert!(error.message().contains("mcp-platform migrate"), "{error:?}");
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenants_table_whose_key_does_not_begin_with_the_tenant_is_refused() {
+    const LOOSE: Migrations = Migrations {
+        name: "loose",
+        control: &[],
+        tenant: &[Migration {
+            version: 1,
+            name: "loose",
+            sql: "CREATE TABLE loose (id text PRIMARY KEY, tenant_id text NOT NULL)",
+        }],
+    };
+    let database = PgTestDatabase::create().await.unwrap();
+    let error = PgKernel::install(&database.config, &[LOOSE]).await.unwrap_err();
+    assert!(error.message().contains("`loose`"), "{error:?}");
+    database.destroy().await.unwrap();
+}
