@@ -125,14 +125,27 @@ fn watch(dir: &Path, ready: &str, server: &[String]) -> Result {
         let _closed = std::io::stdin().read_to_end(&mut Vec::new());
         let _gone = events.send(Event::Orphaned);
     });
-    let event = next.recv();
-    stop(&mut child, &next)?;
-    match event {
+    let outcome = match next.recv() {
         Ok(Event::Ended(last)) => {
             say(&last.join("\n"));
             Err(Failure::new("the server ended by itself"))
         }
-        Ok(Event::Orphaned) | Err(_) => Ok(()),
+        Ok(Event::Orphaned) | Err(_) => ask_to_stop(&child, &next),
+    };
+    // It has ended, or would not.
+    child.kill().context("killing a server")?;
+    child.wait().context("waiting for a server")?;
+    outcome
+}
+
+/// Stops a server and waits for its end, within limits: its data are thrown away, so it need not tidy up more
+/// than its own memory.
+fn ask_to_stop(server: &Child, next: &Receiver<Event>) -> Result {
+    // QUIT is PostgreSQL's immediate stop, and ends other programs as well.
+    kill_process(Pid::from_child(server), Signal::QUIT).context("stopping a server")?;
+    match next.recv_timeout(STOP) {
+        Ok(_) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+        Err(RecvTimeoutError::Timeout) => Err(Failure::new(format!("a server did not stop in {STOP:?}"))),
     }
 }
 
@@ -153,19 +166,6 @@ fn read_log(log: ChildStderr, ready: String, events: Sender<Event>) {
         }
         let _gone = events.send(Event::Ended(last.into()));
     });
-}
-
-/// Stops a server: its data are thrown away, so it need not tidy up more than its own memory.
-fn stop(child: &mut Child, next: &Receiver<Event>) -> Result {
-    if let Ok(None) = child.try_wait() {
-        // QUIT is PostgreSQL's immediate stop, and ends other programs as well.
-        kill_process(Pid::from_child(child), Signal::QUIT).context("stopping a server")?;
-        if let Err(RecvTimeoutError::Timeout) = next.recv_timeout(STOP) {
-            child.kill().context("killing a server")?;
-        }
-    }
-    child.wait().context("waiting for a server")?;
-    Ok(())
 }
 
 /// Tells our starter; where it is dead, nobody needs to know.
