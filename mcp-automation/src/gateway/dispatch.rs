@@ -85,7 +85,13 @@ impl Shared {
             Method::Ping => Ok(Answer::Own("{}".to_owned())),
             Method::SetLevel => self.set_level(caller, params).await,
             Method::List(kind) => match endpoint {
-                Endpoint::Aggregate => self.list(scope, kind, params).await.map(Answer::Own),
+                Endpoint::Aggregate => {
+                    let list = self.list(scope, kind, params).await;
+                    if let Client::Legacy(session) = &caller.client {
+                        session.listed.notify_one();
+                    }
+                    list.map(Answer::Own)
+                }
                 Endpoint::Server(server) => self.forward(scope, server, method, params, downstream).await,
             },
             Method::CallTool => self.call_named(caller, method, Kind::Tools, params, downstream).await,

@@ -49,7 +49,6 @@ impl Shared {
         said.capabilities.remove("logging");
         for capability in said.capabilities.values_mut().filter_map(Value::as_object_mut) {
             capability.remove("listChanged");
-            capability.remove("subscribe");
         }
         let mut result = json!({
             "resultType": "complete",
@@ -66,6 +65,15 @@ impl Shared {
     }
 
     async fn ask_servers(&self, scope: &Scope, endpoint: &Endpoint) -> Result<Said, Fault> {
+        let mut said = self.hear_servers(scope, endpoint).await?;
+        if let Some(resources) = said.capabilities.get_mut("resources").and_then(Value::as_object_mut) {
+            // A connection is shared by a tenant's principals, whose subscriptions it cannot tell apart.
+            resources.remove("subscribe");
+        }
+        Ok(said)
+    }
+
+    async fn hear_servers(&self, scope: &Scope, endpoint: &Endpoint) -> Result<Said, Fault> {
         if let Endpoint::Server(server) = endpoint {
             let upstream = self
                 .connect(scope, server)

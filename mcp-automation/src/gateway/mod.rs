@@ -40,6 +40,7 @@ mod headers;
 mod legacy;
 mod level;
 mod list;
+mod listen;
 mod listing;
 mod method;
 mod metrics;

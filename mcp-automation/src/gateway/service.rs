@@ -130,13 +130,14 @@ impl Shared {
                 let scope = scope.with_deadline(Instant::now() + self.config.call_timeout);
                 self.post(Posted { scope, endpoint, headers: parts.headers, in_flight }, &bytes).await
             }
+            http::Method::GET => Ok(self.listen(scope, endpoint, &parts.headers)),
             http::Method::DELETE => Ok(self.delete(&scope, &endpoint, &parts.headers)),
             _ => {
                 let mut response = respond::refuse_text(
                     StatusCode::METHOD_NOT_ALLOWED,
-                    "send messages with POST; end a session with DELETE",
+                    "send messages with POST, listen with GET, end a session with DELETE",
                 );
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, DELETE"));
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
                 Ok(response)
             }
         }

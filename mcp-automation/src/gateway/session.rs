@@ -15,7 +15,7 @@ use mcp_core::{
     scope::{PrincipalId, TenantId},
 };
 use serde::Deserialize;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{config::SessionConfig, level::Level, path::Endpoint};
@@ -94,6 +94,8 @@ pub(super) struct Session {
     /// Cancelled when the session ends; calls and streams hang on it.
     pub(super) ended: CancellationToken,
     pub(super) streams: Arc<Semaphore>,
+    /// Raised when the session has listed something, which connects to all servers.
+    pub(super) listed: Notify,
     last_used: AtomicI64,
     level: AtomicU8,
     /// Calls in flight by the id the client gave them, as it was written.
@@ -129,6 +131,7 @@ impl Session {
             abilities,
             ended: CancellationToken::new(),
             streams: Arc::new(Semaphore::new(limits.streams_per_session)),
+            listed: Notify::new(),
             last_used: AtomicI64::new(now.as_micros()),
             level: AtomicU8::new(Level::LOWEST),
             calls: Mutex::default(),

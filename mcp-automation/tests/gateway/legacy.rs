@@ -32,7 +32,8 @@ async fn every_version_with_sessions_is_agreed_to() {
         let result = &message(response).await["result"];
         assert_eq!(result["protocolVersion"], agreed);
         assert_eq!(result["serverInfo"]["name"], "mcp-platform");
-        assert!(result["capabilities"]["tools"].is_object());
+        assert_eq!(result["capabilities"]["tools"], json!({"listChanged": true}));
+        assert_eq!(result["capabilities"]["resources"], json!({}));
         assert!(result["instructions"].as_str().unwrap().contains("use one well"));
     }
     assert_eq!(bench.gateway.sessions(), 5);
@@ -224,4 +225,52 @@ async fn a_result_that_waits_for_input_is_an_error_here() {
     let client = bench.ann().initialize(json!({})).await;
     let answer = client.rpc("tools/call", json!({"name": "two__input"})).await;
     assert!(answer["error"]["message"].as_str().unwrap().contains("2026-07-28"));
+}
+
+fn get(client: &crate::support::Client) -> http::Request<http_body_util::Full<bytes::Bytes>> {
+    let mut request = client.legacy_request("");
+    *request.method_mut() = Method::GET;
+    request
+}
+
+#[tokio::test]
+async fn what_servers_say_outside_of_calls_comes_by_get() {
+    let bench = bench(one_and_two());
+    let client = bench.ann().initialize(json!({})).await;
+    let mut stream = Events::of(client.send(get(&client)).await.unwrap());
+    stream.opened().await;
+    let upstream = bench.server("acme", "one");
+    upstream.heard_by(1).await;
+    upstream.change_tools(&["echo"]);
+    assert_eq!(stream.next().await.unwrap()["method"], "notifications/tools/list_changed");
+
+    // A server that comes back is another; it is heard again after a list.
+    drop(upstream);
+    bench.add("acme", one_and_two());
+    for _ in 0..6 {
+        assert!(stream.next().await.unwrap()["method"].as_str().unwrap().ends_with("/list_changed"));
+    }
+    client.rpc("tools/list", json!({})).await;
+    let upstream = bench.server("acme", "two");
+    // One for the list that is kept, one for the stream.
+    upstream.heard_by(2).await;
+    upstream.change_tools(&["new"]);
+    assert_eq!(stream.next().await.unwrap()["method"], "notifications/tools/list_changed");
+
+    let mut request = client.legacy_request("");
+    *request.method_mut() = Method::DELETE;
+    client.send(request).await.unwrap();
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_stream_needs_a_session_and_does_not_keep_it() {
+    let bench = bench(one_and_two());
+    assert_eq!(bench.ann().send(get(&bench.ann())).await.unwrap().status(), StatusCode::BAD_REQUEST);
+    let client = bench.ann().initialize(json!({})).await;
+    let stream = Events::of(client.send(get(&client)).await.unwrap());
+    bench.clock.advance(std::time::Duration::from_secs(31 * 60));
+    bench.ann().initialize(json!({})).await;
+    assert!(stream.rest().await.is_empty());
+    assert_eq!(bench.gateway.sessions(), 1);
 }

@@ -97,6 +97,16 @@ impl TestServer {
         let _ = self.notices.send(notice);
     }
 
+    /// Waits until so many listen to the server's notices.
+    pub(crate) async fn heard_by(&self, listeners: usize) {
+        let heard = async {
+            while self.notices.receiver_count() < listeners {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), heard).await.unwrap();
+    }
+
     fn page_of(&self, member: &str, key: &str, names: &[String], params: &Value) -> Value {
         let start: usize = params["cursor"].as_str().map_or(0, |cursor| cursor.parse().unwrap());
         let end = (start + self.page).min(names.len());
@@ -468,6 +478,12 @@ impl Events {
                 self.text = rest.to_owned();
             }
         }
+    }
+
+    /// Waits for the first bytes, which are a comment.
+    pub(crate) async fn opened(&mut self) {
+        let frame = self.body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(frame.starts_with(b":"));
     }
 
     pub(crate) async fn rest(mut self) -> Vec<Value> {
