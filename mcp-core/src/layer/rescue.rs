@@ -4,6 +4,7 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -100,6 +101,23 @@ where
     }
 }
 
+/// The error of a handler that must answer with a response, because its framework knows no failing services
+/// (axum): it answers with this in the response's extensions, and [`RescueLayer`] answers in its place.
+#[derive(Debug, Clone)]
+pub struct Failed(Arc<Error>);
+
+impl Failed {
+    /// A response that stands for `error` until [`RescueLayer`] meets it.
+    #[must_use]
+    pub fn response<B: Default>(error: Error) -> Response<B> {
+        let mut response = Response::new(B::default());
+        // What a caller sees should the layer be missing: a failure, and nothing else.
+        *response.status_mut() = error.kind().status();
+        response.extensions_mut().insert(Self(Arc::new(error)));
+        response
+    }
+}
+
 pin_project! {
     #[project = OutcomeProjection]
     #[derive(Debug)]
@@ -131,11 +149,14 @@ where
         let this = self.project();
         let defect = || Error::internal("layer.rescue", "the server met a defect of its own");
         let error = match this.outcome.project() {
-            OutcomeProjection::NotReady { error } => error.take().unwrap_or_else(defect),
+            OutcomeProjection::NotReady { error } => Arc::new(error.take().unwrap_or_else(defect)),
             OutcomeProjection::Running { inner } => match ready!(inner.poll(cx)) {
-                Ok(Ok(response)) => return Poll::Ready(Ok(response.map(Either::Left))),
-                Ok(Err(error)) => error.into(),
-                Err(_panic) => defect(),
+                Ok(Ok(mut response)) => match response.extensions_mut().remove() {
+                    Some(Failed(error)) => error,
+                    None => return Poll::Ready(Ok(response.map(Either::Left))),
+                },
+                Ok(Err(error)) => Arc::new(error.into()),
+                Err(_panic) => Arc::new(defect()),
             },
         };
         log(&error, this.request_id.as_ref());
@@ -224,6 +245,17 @@ mod tests {
         assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json");
         let text = body.to_string();
         assert!(!text.contains("signature") && !text.contains("k1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_cannot_fail_fails_by_its_response() {
+        let service = RescueLayer::default().layer(service_fn(async |_: Request<()>| {
+            Ok::<_, Error>(Failed::response::<Full<Bytes>>(Error::not_found("test", "no such thing")))
+        }));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains("no such thing"));
     }
 
     #[tokio::test]
