@@ -1,7 +1,8 @@
 //! The real MCP servers and clients that tests talk to, pinned and installed from npm and PyPI.
 //!
-//! Tests find them in the folder named by `MCP_TEST_TOOLS`: `node_modules` (with a Node 22 of its own, which
-//! the inspector needs), and the virtual environments `client` and `time`.
+//! Tests find them in the folder named by `MCP_TEST_TOOLS`, each in a folder of its own, because their
+//! dependencies disagree: `everything` and `inspector` (with the Node 22 that it needs) have `node_modules`,
+//! `client` and `time` are virtual environments.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,14 +12,13 @@ use crate::sh::{self, Context, Failure, Result};
 /// What tests read.
 pub(crate) const VARIABLE: &str = "MCP_TEST_TOOLS";
 
-/// Packages from npm.
-const NPM: &[(&str, &str)] = &[
-    ("@modelcontextprotocol/server-everything", "2026.8.31"),
-    ("@modelcontextprotocol/inspector", "2.12.0"),
-    ("node", "22.23.3"),
+/// Folders with packages from npm.
+const NPM: &[(&str, &[&str])] = &[
+    ("everything", &["@modelcontextprotocol/server-everything@2026.8.31"]),
+    ("inspector", &["@modelcontextprotocol/inspector@2.12.0", "node@22.23.3"]),
 ];
 
-/// Virtual environments, each with one package from PyPI; apart because their dependencies may disagree.
+/// Virtual environments with packages from PyPI.
 const PYTHON: &[(&str, &str)] = &[("client", "mcp==2.3.0"), ("time", "mcp-server-time==2026.10.19")];
 
 /// Makes the folder complete and returns it: what the environment names, else one under the target directory.
@@ -32,7 +32,9 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     }
     let folder = sh::metadata()?.target_directory.join("tools/mcp");
     std::fs::create_dir_all(&folder).context(format!("making {}", folder.display()))?;
-    once(&folder, "npm", &format!("{NPM:?}"), || install_npm(&folder))?;
+    for (name, packages) in NPM {
+        once(&folder, name, &packages.join(" "), || install_npm(&folder.join(name), packages))?;
+    }
     for (name, package) in PYTHON {
         once(&folder, name, package, || install_python(&folder, name, package))?;
     }
@@ -50,14 +52,15 @@ fn once(folder: &Path, name: &str, wanted: &str, install: impl FnOnce() -> Resul
     std::fs::write(&mark, wanted).context(format!("writing {}", mark.display()))
 }
 
-fn install_npm(folder: &Path) -> Result {
+fn install_npm(folder: &Path, packages: &[&str]) -> Result {
     let npm = required("npm", "Node 20 or later with npm (Debian: nodejs, npm)")?;
+    std::fs::create_dir_all(folder).context(format!("making {}", folder.display()))?;
     // Without a package.json of its own, npm would install into a parent folder that has one.
     let manifest = folder.join("package.json");
     std::fs::write(&manifest, "{\"private\": true}\n").context(format!("writing {}", manifest.display()))?;
     let mut install = Command::new(npm);
     install.current_dir(folder).args(["install", "--no-audit", "--no-fund", "--save-exact"]);
-    sh::run(install.args(NPM.iter().map(|(name, version)| format!("{name}@{version}"))))
+    sh::run(install.args(packages))
 }
 
 fn install_python(folder: &Path, name: &str, package: &str) -> Result {
