@@ -33,6 +33,18 @@ impl TierModes {
         self.by_tier.get(tier).copied().unwrap_or(self.otherwise)
     }
 
+    /// Every mode that some tier has: what the kernel must offer.
+    #[must_use]
+    pub fn modes(&self) -> Vec<IsolationMode> {
+        let mut modes = vec![self.otherwise];
+        for mode in self.by_tier.values() {
+            if !modes.contains(mode) {
+                modes.push(*mode);
+            }
+        }
+        modes
+    }
+
     /// Refuses a change of tier that would need the tenant's data to be moved.
     pub(crate) fn require_same(&self, old: &Name, new: &Name) -> Result<()> {
         let (from, to) = (self.of(old), self.of(new));
