@@ -1,0 +1,112 @@
+//! `/api/v1/keys`: the API keys of the caller's tenant.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use http::StatusCode;
+use mcp_core::{
+    Error, PlatformScope, Result, Scope,
+    clock::Timestamp,
+    scope::{Permission, Permissions, PrincipalId},
+};
+use mcp_tenancy::{
+    key::{ApiKey, KeyId, NewApiKey},
+    tenant::Page,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{ApiError, Body, Json, Path, Query};
+use crate::platform::Platform;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    #[serde(default = "default_limit")]
+    limit: u32,
+    cursor: Option<String>,
+}
+
+const fn default_limit() -> u32 {
+    50
+}
+
+/// One page of the tenant's keys, without their secrets.
+pub(super) async fn list(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<Scope>,
+    Query(listing): Query<Listing>,
+) -> Result<Json<Page<ApiKey>>, ApiError> {
+    scope.require("keys:read")?;
+    let above = on_behalf_of(&scope, "lists its API keys")?;
+    let cursor = listing.cursor.as_deref();
+    Ok(Json(platform.tenancy().keys(&above, scope.tenant(), cursor, listing.limit).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewKey {
+    name: String,
+    principal: String,
+    permissions: Vec<Permission>,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CreatedKey {
+    #[serde(flatten)]
+    key: ApiKey,
+    /// The whole text, in this answer and nowhere else.
+    secret: String,
+}
+
+/// Creates a key; nobody can give what they do not hold.
+pub(super) async fn create(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<Scope>,
+    Body(new): Body<NewKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
+    scope.require("keys:write")?;
+    if let Some(missing) = new.permissions.iter().find(|wanted| !holds(&scope, wanted)) {
+        return Err(Error::permission_denied(
+            "key.create",
+            format!("a key cannot be given `{missing}`, which its creator does not have"),
+        )
+        .into());
+    }
+    let permissions: Permissions = new.permissions.into_iter().collect();
+    let mut key = NewApiKey::service(scope.tenant().clone(), new.name, &new.principal, permissions)?;
+    key.expires_at = new.expires_at;
+    let issued = platform.tenancy().create_key(&on_behalf_of(&scope, "creates an API key")?, key).await?;
+    let secret = issued.text.expose().clone();
+    Ok((StatusCode::CREATED, Json(CreatedKey { key: issued.key, secret })))
+}
+
+/// Revokes a key. Another tenant's key answers as one that does not exist.
+pub(super) async fn revoke(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<Scope>,
+    Path(key): Path<String>,
+) -> Result<Json<ApiKey>, ApiError> {
+    scope.require("keys:write")?;
+    let id = KeyId::parse(&key).map_err(|_| Error::not_found("key.revoke", "there is no such key"))?;
+    let above = on_behalf_of(&scope, "revokes an API key")?;
+    let revoked = platform.tenancy().revoke_key(&above, scope.tenant(), &id).await;
+    // One answer for every key that is not the tenant's, whatever the store says of it.
+    Ok(Json(revoked.map_err(|error| match error.kind() {
+        mcp_core::ErrorKind::NotFound => Error::not_found("key.revoke", "there is no such key"),
+        _ => error,
+    })?))
+}
+
+/// Whether the caller holds `wanted` itself: a wildcard can be given only by one who holds it as wide.
+fn holds(scope: &Scope, wanted: &Permission) -> bool {
+    scope.principal().permissions.allows(wanted.as_str())
+}
+
+/// The scope of a tenant's principal that administers its own tenant.
+pub(super) fn on_behalf_of(scope: &Scope, reason: &str) -> Result<PlatformScope> {
+    let (tenant, principal) = (scope.tenant(), &scope.principal().id);
+    // Both may be long; the reason names them in full.
+    let name: String = format!("{tenant}/{principal}").chars().take(128).collect();
+    Ok(PlatformScope::new(PrincipalId::parse(&name)?, format!("{principal} of {tenant} {reason}")))
+}

@@ -1,0 +1,37 @@
+//! The platform's own REST API under `/api/v1`: what a tenant may see and change of itself.
+
+mod answer;
+mod keys;
+mod servers;
+mod tenants;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{delete, get},
+};
+use mcp_core::Error;
+
+pub(crate) use answer::{ApiError, Body, Json, Path, Query};
+
+use crate::platform::Platform;
+
+/// The routes; what is above them has made the scope.
+pub(crate) fn routes() -> Router<Arc<Platform>> {
+    Router::new()
+        .route("/api/v1/tenants/{tenant}", get(tenants::show))
+        .route("/api/v1/keys", get(keys::list).post(keys::create))
+        .route("/api/v1/keys/{key}", delete(keys::revoke))
+        .route("/api/v1/servers", get(servers::list))
+        .method_not_allowed_fallback(async || method_not_allowed())
+        .fallback(async || not_found())
+}
+
+fn not_found() -> ApiError {
+    Error::not_found("api.route", "there is nothing at this path").into()
+}
+
+fn method_not_allowed() -> ApiError {
+    Error::new(mcp_core::ErrorKind::Unsupported, "api.route", "this path does not take this method").into()
+}

@@ -1,0 +1,22 @@
+//! `/api/v1/tenants/{tenant}`.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use mcp_core::Scope;
+use mcp_tenancy::{layer::require_own_tenant, tenant::Tenant};
+
+use super::{ApiError, Json, Path};
+use crate::platform::Platform;
+
+/// The caller's own tenant. Every other id, known or not, gets the same 403.
+pub(super) async fn show(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<Scope>,
+    Path(tenant): Path<String>,
+) -> Result<Json<Tenant>, ApiError> {
+    require_own_tenant(&scope, &tenant)?;
+    scope.require("tenant:read")?;
+    let above = super::keys::on_behalf_of(&scope, "reads its tenant")?;
+    Ok(Json(platform.tenancy().tenant(&above, scope.tenant()).await?))
+}

@@ -1,0 +1,148 @@
+//! The one visible stack: every request goes through these layers, outermost first.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::IntoResponse,
+    routing::{any_service, get},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use mcp_core::{
+    Error, Result,
+    layer::{
+        ConcurrencyLayer, DeadlineLayer, Failed, LoadShedLayer, RequestIdLayer, RescueLayer, TraceLayer,
+    },
+};
+use mcp_tenancy::layer::{AuthenticateLayer, RateLimitLayer, TenantLayer};
+use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::{api, config, platform::Platform};
+
+/// The public listener's routes: the MCP endpoint and the API, for callers with credentials; liveness for all.
+///
+/// # Errors
+/// `InvalidInput` for a CORS origin that is none.
+pub fn app(platform: &Arc<Platform>) -> Result<Router> {
+    let server = &platform.config().server;
+    let tenancy = platform.tenancy();
+    let denials = platform.denials();
+    let stack = ServiceBuilder::new()
+        // Everything further in, refusals too, carries the request's id.
+        .layer(RequestIdLayer)
+        // Outside of rescue, so that it sees the status a caller gets.
+        .layer(TraceLayer::new())
+        // The one place where errors become responses.
+        .layer(RescueLayer::default())
+        // Refuses before anything is spent on a request that would only wait.
+        .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
+        .layer(ConcurrencyLayer::new(server.max_running))
+        // Inside the queue: waiting does not use up the time to run.
+        .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
+        // As whom, then for which tenant, then how often: each needs what the one before found out.
+        .layer(AuthenticateLayer::new(tenancy.authenticators(), denials.clone()))
+        .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
+        .layer(RateLimitLayer::new(platform.limiter(), denials))
+        .service(tenant_routes(platform));
+    Ok(Router::new()
+        .route("/health", get(async || StatusCode::NO_CONTENT))
+        .route("/ready", get(ready))
+        .with_state(Arc::clone(platform))
+        .fallback_service(stack)
+        // Outermost: a browser's preflight carries no credentials.
+        .layer(cors(server)?))
+}
+
+/// What a caller reaches once it is known for which tenant it acts.
+fn tenant_routes(platform: &Arc<Platform>) -> Router {
+    // axum knows no failing services: what the gateway fails with goes to rescue by way of the response.
+    let gateway = platform.gateway().clone();
+    let gateway = service_fn(move |request: Request| {
+        let gateway = gateway.clone();
+        async move {
+            Ok::<_, std::convert::Infallible>(match gateway.oneshot(request).await {
+                Ok(response) => response.map(Body::new),
+                Err(error) => Failed::response(error),
+            })
+        }
+    });
+    Router::new()
+        .route("/mcp", any_service(gateway.clone()))
+        .route("/mcp/{server}", any_service(gateway))
+        .merge(api::routes())
+        .with_state(Arc::clone(platform))
+}
+
+/// The operations listener's routes; they tell of all tenants, so the listener is private.
+pub fn operations(platform: &Arc<Platform>) -> Router {
+    Router::new()
+        .route("/health", get(async || StatusCode::NO_CONTENT))
+        .route("/ready", get(ready_in_detail))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::clone(platform))
+}
+
+async fn ready(State(platform): State<Arc<Platform>>) -> StatusCode {
+    if platform.readiness().await.is_ready() {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+async fn ready_in_detail(State(platform): State<Arc<Platform>>) -> impl IntoResponse {
+    let readiness = platform.readiness().await;
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(readiness))
+}
+
+async fn metrics(State(platform): State<Arc<Platform>>, _: Request) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], platform.metrics_text())
+}
+
+fn cors(server: &config::Server) -> Result<CorsLayer> {
+    let allowed = [
+        "authorization",
+        "content-type",
+        "accept",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "last-event-id",
+        "x-tenant-id",
+        "x-request-id",
+        "traceparent",
+        "idempotency-key",
+    ];
+    let exposed = [
+        "mcp-session-id",
+        "x-request-id",
+        "www-authenticate",
+        "retry-after",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+    ];
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(allowed.map(HeaderName::from_static))
+        .expose_headers(exposed.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(3600));
+    if server.cors_origins.iter().any(|origin| origin == "*") {
+        return Ok(layer.allow_origin(Any));
+    }
+    let origins: Vec<HeaderValue> = server
+        .cors_origins
+        .iter()
+        .map(|origin| {
+            HeaderValue::from_str(origin).map_err(|_| {
+                Error::invalid_input("config.load", format!("server.cors_origins: {origin:?} is no origin"))
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(layer.allow_origin(origins))
+}

@@ -1,0 +1,77 @@
+//! What each setting means: printed by `mcp-platform config`, compared with the settings by a test.
+
+/// Path of each setting and its meaning.
+pub(super) const DOCS: &[(&str, &str)] = &[
+    ("server.listen", "Address of the API and the MCP endpoint. Port 0 takes a free one."),
+    ("server.operations_listen", "Address of /metrics and the detailed /ready. Keep it private."),
+    (
+        "server.public_url",
+        "URL under which clients reach the platform; issuer and audience of its tokens. Empty: http(s)://<listen>.",
+    ),
+    ("server.tls_cert", "PEM file with the certificate chain; reloaded when it changes. Empty: no TLS."),
+    ("server.tls_key", "PEM file with the private key of tls_cert."),
+    ("server.cors_origins", "Origins of browser clients that may call, or [\"*\"]."),
+    ("server.max_connections", "Open connections; further ones wait in the listen queue."),
+    ("server.max_running", "Requests that run at once, open streams included."),
+    ("server.max_waiting", "Requests that wait for their turn; further ones get 503."),
+    ("server.request_timeout_seconds", "Time until a response must have begun; then 504."),
+    ("server.drain_seconds", "Time that calls in flight get to end at shutdown."),
+    ("data.dir", "Directory of the embedded databases, keys and audit checkpoints."),
+    ("data.tenants_file", "YAML file with tenants to create or update at start. Empty: none."),
+    ("database.backend", "`sqlite` (embedded) or `postgres`."),
+    ("database.url", "Postgres: URL of the app role, which owns nothing."),
+    ("database.owner_url", "Postgres: URL of the owner role, which migrates and makes room for tenants."),
+    ("database.relay_url", "Postgres: URL of the role that reads outbox and audit. Empty: the owner's."),
+    (
+        "database.isolation",
+        "How tenants are kept apart: `auto` (SQLite: database, Postgres: row), `row`, `schema` or `database`.",
+    ),
+    ("database.tier_isolation", "Isolation by tenant tier: `regulated = \"database\"`."),
+    ("auth.token_seconds", "Life of a token that the platform issues."),
+    (
+        "auth.master_key_file",
+        "File with the key that seals signing keys; made when missing. Empty: master.key in data.dir.",
+    ),
+    ("fleet.file", "MCP servers in the standard `.mcp.json` format. A missing default file means none."),
+    (
+        "fleet.idle_seconds",
+        "A stdio server that nobody called for this long is stopped, and started again on the next call.",
+    ),
+    ("fleet.processes_per_tenant", "Stdio servers that run at once for one tenant."),
+    ("fleet.processes", "Stdio servers that run at once."),
+    (
+        "gateway.prefix",
+        "Names of tools and prompts: `always` with their server's (everything__echo), on `conflict`, or `never`.",
+    ),
+    ("gateway.body_limit", "Largest request in bytes; a larger one gets 413."),
+    ("gateway.call_timeout_seconds", "Longest call to a server."),
+    (
+        "gateway.list_timeout_seconds",
+        "Longest time a server may take for its part of a list; it is left out then.",
+    ),
+    (
+        "gateway.list_ttl_seconds",
+        "How long a server's lists are kept, unless it says earlier that they changed.",
+    ),
+    ("gateway.list_cache_bytes", "Memory for cached lists."),
+    ("gateway.list_items", "Most items a server may list; one with more is left out."),
+    ("gateway.page_size", "Items on one page of a list."),
+    ("gateway.allowed_origins", "Origins a browser may call from beside the endpoint's own."),
+    ("gateway.allowed_hosts", "Values of Host that are served; empty serves every one."),
+    ("gateway.sessions.idle_seconds", "A session without a request for this long ends."),
+    ("gateway.sessions.per_tenant", "Sessions of one tenant; a further one ends its longest unused."),
+    (
+        "gateway.sessions.total",
+        "Sessions of all tenants; a further one ends one of the tenant that has most.",
+    ),
+    ("gateway.sessions.calls_per_session", "Calls in flight in one session."),
+    ("gateway.sessions.streams_per_session", "Open streams of one session."),
+    ("gateway.sessions.streams_per_tenant", "Open streams of one tenant."),
+    ("log.format", "`text` or `json`."),
+    ("log.filter", "Levels: `info,mcp_automation=debug`."),
+];
+
+/// The meaning of one setting.
+pub(super) fn of(path: &str) -> Option<&'static str> {
+    DOCS.iter().find(|(known, _)| *known == path).map(|(_, meaning)| *meaning)
+}

@@ -1,0 +1,175 @@
+//! Reads the file, then the environment over it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use mcp_core::{Error, Result, strict};
+use toml::{Table, Value};
+
+use super::{Config, print::table};
+
+const PREFIX: &str = "MCP_PLATFORM__";
+const DEFAULT_FILE: &str = "mcp-platform.toml";
+
+/// Where settings come from.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// The file named on the command line; without one, `mcp-platform.toml` is read where it exists.
+    pub file: Option<PathBuf>,
+    /// The environment; only `MCP_PLATFORM__…` is looked at.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Source {
+    /// `file` and the process's environment.
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let environment = environment().into_iter().filter(|(key, _)| key.starts_with(PREFIX)).collect();
+        Self { file, environment }
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names file, line and the nearest known key, or the environment variable.
+    pub fn load(&self) -> Result<Config> {
+        let mut config = match &self.file {
+            Some(file) => from_file(file)?,
+            None if Path::new(DEFAULT_FILE).exists() => from_file(Path::new(DEFAULT_FILE))?,
+            None => Config::default(),
+        };
+        for (key, value) in &self.environment {
+            if let Some(path) = key.strip_prefix(PREFIX) {
+                config = with_variable(&config, key, path, value)?;
+            }
+        }
+        validate(config)
+    }
+}
+
+/// The process's environment, for `${VAR}` in operators' files.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn from_file(file: &Path) -> Result<Config> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Error::invalid_input("config.load", format!("cannot read the configuration {name}: {error}"))
+    })?;
+    strict::from_toml(&name, &text)
+}
+
+/// The configuration with one variable set; its text is read as what the setting's type needs.
+fn with_variable(config: &Config, variable: &str, path: &str, text: &str) -> Result<Config> {
+    let refuse =
+        |why: &str| Error::invalid_input("config.load", format!("environment variable {variable}: {why}"));
+    let lower = path.to_lowercase();
+    if !lower.contains("__") {
+        return Err(refuse("must be MCP_PLATFORM__SECTION__KEY"));
+    }
+    let mut settings = Value::Table(table(config)?);
+    let mut current = &mut settings;
+    for part in lower.split("__") {
+        let known: Vec<String> = current.as_table().into_iter().flat_map(Table::keys).cloned().collect();
+        current =
+            current.get_mut(part).ok_or_else(|| refuse(&unknown(part, known.iter().map(String::as_str))))?;
+    }
+    *current = match current {
+        Value::String(_) => Value::String(text.to_owned()),
+        _ => format!("value = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut parsed| parsed.remove("value"))
+            .ok_or_else(|| refuse(&format!("{text:?} is no TOML value such as 10, true or [\"a\"]")))?,
+    };
+    settings.try_into().map_err(|error: toml::de::Error| refuse(error.message()))
+}
+
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match strict::nearest(name, known) {
+        Some(near) => format!("unknown key `{name}`; did you mean `{near}`?"),
+        None => format!("unknown key `{name}`; `mcp-platform config` prints the known ones"),
+    }
+}
+
+/// Rules that hold between settings.
+fn validate(config: Config) -> Result<Config> {
+    let server = &config.server;
+    let complaint = if server.tls_cert.as_os_str().is_empty() != server.tls_key.as_os_str().is_empty() {
+        "server.tls_cert and server.tls_key go together: set both or neither"
+    } else if server.max_running == 0 || server.max_connections == 0 {
+        "server.max_running and server.max_connections must be at least 1"
+    } else if server.request_timeout_seconds == 0 || config.gateway.call_timeout.is_zero() {
+        "a timeout of 0 would refuse everything; use at least 1"
+    } else if config.database.backend == super::Backend::Postgres && config.database.url.is_empty() {
+        "database.backend is \"postgres\", which needs database.url (the app role) and database.owner_url"
+    } else {
+        return Ok(config);
+    };
+    Err(Error::invalid_input("config.load", complaint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = file.map(|text| {
+            let path = dir.path().join("test.toml");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Source { file: path, environment }.load()
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file() {
+        let config = load(
+            Some("[server]\ndrain_seconds = 3\nmax_waiting = 7\n[database]\nurl = \"x\"\n"),
+            &[
+                ("MCP_PLATFORM__SERVER__DRAIN_SECONDS", "4"),
+                ("MCP_PLATFORM__SERVER__CORS_ORIGINS", "[\"https://a\"]"),
+                ("MCP_PLATFORM__DATABASE__URL", "123"),
+                ("OTHER", "ignored"),
+            ],
+        )
+        .unwrap();
+        assert_eq!((config.server.drain_seconds, config.server.max_waiting), (4, 7));
+        assert_eq!(config.server.cors_origins, ["https://a"]);
+        assert_eq!(config.database.url, "123");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_place_and_nearest() {
+        for (file, environment, wanted) in [
+            (
+                Some("[server]\nlisten = \"127.0.0.1:1\"\ndrain_second = 3\n"),
+                vec![],
+                "test.toml:3:1: unknown key `drain_second`; did you mean `drain_seconds`?",
+            ),
+            (Some("[server]\ndrain_seconds = \"soon\"\n"), vec![], "test.toml:2:"),
+            (Some("[sever]\n"), vec![], "did you mean `server`?"),
+            (Some("[gateway]\nprefix = \"allways\"\n"), vec![], "did you mean `always`?"),
+            (
+                None,
+                vec![("MCP_PLATFORM__SERVER__LISTN", "x")],
+                "MCP_PLATFORM__SERVER__LISTN: unknown key `listn`; did you mean `listen`?",
+            ),
+            (None, vec![("MCP_PLATFORM__SEVER__LISTEN", "x")], "did you mean `server`?"),
+            (None, vec![("MCP_PLATFORM__SERVER__DRAIN_SECONDS", "soon")], "is no TOML value"),
+            (None, vec![("MCP_PLATFORM__SERVER__LISTEN", "nowhere")], "MCP_PLATFORM__SERVER__LISTEN"),
+            (None, vec![("MCP_PLATFORM__SERVER", "x")], "must be MCP_PLATFORM__SECTION__KEY"),
+            (Some("[server]\ntls_cert = \"a.pem\"\n"), vec![], "go together"),
+            (Some("[database]\nbackend = \"postgres\"\n"), vec![], "needs database.url"),
+        ] {
+            let error = load(file, &environment).unwrap_err();
+            assert!(error.message().contains(wanted), "{wanted:?} not in {error}");
+        }
+    }
+}

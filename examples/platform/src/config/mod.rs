@@ -1,0 +1,158 @@
+//! Every setting of the platform, with its default. Read here and nowhere else.
+//!
+//! One TOML file, then environment variables `MCP_PLATFORM__SECTION__KEY` over it. With neither, the platform
+//! runs on SQLite under one data directory.
+
+#![expect(missing_docs, reason = "what each setting means stands in docs.rs, which is printed and tested")]
+
+mod docs;
+mod load;
+mod print;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use mcp_automation::gateway::GatewayConfig;
+use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
+use serde::{Deserialize, Serialize};
+
+pub use load::{Source, environment};
+pub use print::print;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub data: Data,
+    pub database: Database,
+    pub auth: Auth,
+    pub fleet: Fleet,
+    pub gateway: GatewayConfig,
+    pub log: Log,
+}
+
+/// The listeners and what bounds a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub operations_listen: SocketAddr,
+    pub public_url: String,
+    pub tls_cert: PathBuf,
+    pub tls_key: PathBuf,
+    pub cors_origins: Vec<String>,
+    pub max_connections: usize,
+    pub max_running: usize,
+    pub max_waiting: usize,
+    pub request_timeout_seconds: u64,
+    pub drain_seconds: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            operations_listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            public_url: String::new(),
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            cors_origins: Vec::new(),
+            max_connections: 10_000,
+            max_running: 1_024,
+            max_waiting: 1_024,
+            request_timeout_seconds: 120,
+            drain_seconds: 10,
+        }
+    }
+}
+
+/// Where files live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    pub dir: PathBuf,
+    pub tenants_file: PathBuf,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("mcp-platform-data"), tenants_file: PathBuf::new() }
+    }
+}
+
+/// Which database holds the state.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    pub backend: Backend,
+    pub url: String,
+    pub owner_url: String,
+    pub relay_url: String,
+    pub isolation: Isolation,
+    pub tier_isolation: BTreeMap<String, IsolationMode>,
+}
+
+/// A database product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backend {
+    #[default]
+    Sqlite,
+    Postgres,
+}
+
+/// How tenants are kept apart where their tier says nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// `database` on SQLite (a file per tenant), `row` on Postgres.
+    #[default]
+    Auto,
+    Row,
+    Schema,
+    Database,
+}
+
+/// Tokens and keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    pub token_seconds: u64,
+    pub master_key_file: PathBuf,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { token_seconds: 3_600, master_key_file: PathBuf::new() }
+    }
+}
+
+/// The MCP servers behind the gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fleet {
+    pub file: PathBuf,
+    pub idle_seconds: u64,
+    pub processes_per_tenant: usize,
+    pub processes: usize,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self { file: PathBuf::from(".mcp.json"), idle_seconds: 600, processes_per_tenant: 16, processes: 256 }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}

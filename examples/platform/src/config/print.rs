@@ -1,0 +1,119 @@
+//! `mcp-platform config`: every setting, its meaning, its value and, where it was changed, its default.
+
+use std::fmt::Write as _;
+
+use mcp_core::{Error, Result};
+use toml::{Table, Value};
+
+use super::{Config, docs};
+
+/// The settings as a TOML file that gives the same configuration when it is read back.
+pub fn print(config: &Config) -> Result<String> {
+    let (values, defaults) = (table(config)?, table(&Config::default())?);
+    let mut text = String::new();
+    for (section, values) in &values {
+        if let (Value::Table(values), Some(Value::Table(defaults))) = (values, defaults.get(section)) {
+            print_section(&mut text, section, values, defaults);
+        }
+    }
+    Ok(text)
+}
+
+/// One section, then those within it: TOML wants a table's own keys before its sub-tables.
+fn print_section(text: &mut String, path: &str, values: &Table, defaults: &Table) {
+    let _ = writeln!(text, "[{path}]");
+    let mut nested = Vec::new();
+    for (key, value) in values {
+        let setting = format!("{path}.{key}");
+        let default = defaults.get(key);
+        match (value, default, docs::of(&setting)) {
+            (Value::Table(values), Some(Value::Table(defaults)), None) => {
+                nested.push((setting, values, defaults))
+            }
+            (_, _, meaning) => {
+                let _ = writeln!(text, "# {}", meaning.unwrap_or_default());
+                if let Some(default) = default.filter(|default| *default != value) {
+                    let _ = writeln!(text, "# Default: {}", inline(default));
+                }
+                let _ = writeln!(text, "{key} = {}", inline(value));
+            }
+        }
+    }
+    text.push('\n');
+    for (path, values, defaults) in nested {
+        print_section(text, &path, values, defaults);
+    }
+}
+
+pub(super) fn table(config: &Config) -> Result<Table> {
+    Table::try_from(config).map_err(|error| Error::internal("config.print", error.to_string()))
+}
+
+/// A value on one line; passwords in URLs are left out.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(text) => Value::String(without_password(text)).to_string(),
+        Value::Table(table) => {
+            let pairs: Vec<_> =
+                table.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let Some((user, host)) = rest.split_once('@') else { return text.to_owned() };
+    match user.split_once(':') {
+        Some((name, _)) => format!("{scheme}://{name}:…@{host}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_has_a_meaning_and_every_meaning_a_setting() {
+        fn paths(prefix: &str, value: &Value, into: &mut Vec<String>) {
+            match value {
+                Value::Table(table) if prefix.is_empty() || docs::of(prefix).is_none() => {
+                    for (key, value) in table {
+                        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                        paths(&path, value, into);
+                    }
+                }
+                _ => into.push(prefix.to_owned()),
+            }
+        }
+        let mut settings = Vec::new();
+        paths("", &Value::Table(table(&Config::default()).unwrap()), &mut settings);
+        for setting in &settings {
+            assert!(docs::of(setting).is_some(), "{setting} has no meaning in docs.rs");
+        }
+        for (path, _) in docs::DOCS {
+            assert!(settings.iter().any(|setting| setting == path), "{path} is no setting");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_the_same() {
+        let mut config = Config::default();
+        config.server.drain_seconds = 3;
+        config.database.tier_isolation.insert("regulated".into(), mcp_core::sql::IsolationMode::Database);
+        let text = print(&config).unwrap();
+        assert!(text.contains("# Default: 10\ndrain_seconds = 3"), "{text}");
+        let back: Config = mcp_core::strict::from_toml("printed", &text).unwrap();
+        assert_eq!(print(&back).unwrap(), text);
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let mut config = Config::default();
+        config.database.url = "postgres://app:hunter2@db/platform".into();
+        let text = print(&config).unwrap();
+        assert!(!text.contains("hunter2") && text.contains("postgres://app:…@db/platform"), "{text}");
+    }
+}

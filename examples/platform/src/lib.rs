@@ -1,0 +1,19 @@
+//! The reference server of the MCP platform SDK, as a library: what [`main`](../mcp_platform/index.html) runs
+//! and tests drive.
+//!
+//! * [`config`] is every setting; [`Platform`] is what they make: stores, tenancy, fleet, gateway.
+//! * [`app()`] is the stack a request goes through; [`serve`] is the listeners in front of it.
+//! * `cli` is the command line, `api` the REST API, `demo` the demonstration.
+
+mod api;
+mod app;
+mod cli;
+pub mod client;
+pub mod config;
+mod demo;
+mod platform;
+pub mod serve;
+
+pub use app::{app, operations};
+pub use cli::Cli;
+pub use platform::{Administration, Platform, Readiness};

@@ -1,0 +1,173 @@
+//! What the configuration makes: the parts of the SDK, put together in one place.
+
+mod administration;
+mod database;
+mod readiness;
+
+use std::{sync::Arc, time::Duration};
+
+use mcp_automation::{
+    fleet::{Fleet, FleetConfig, FleetSpec},
+    gateway::Gateway,
+};
+use mcp_core::{
+    Error, PlatformScope, Result, audit::DenialLog, clock::SystemClock, limit::RateLimiter,
+    scope::PrincipalId, telemetry::Metrics,
+};
+use mcp_tenancy::{Tenancy, limit::GcraLimiter};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use administration::Administration;
+pub use readiness::Readiness;
+
+use crate::config::{self, Config};
+
+/// A running platform: everything behind the listeners.
+#[derive(Debug)]
+pub struct Platform {
+    config: Config,
+    administration: Administration,
+    fleet: Arc<Fleet>,
+    gateway: Gateway,
+    limiter: Arc<dyn RateLimiter>,
+    denials: Arc<dyn DenialLog>,
+    metrics: Metrics,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Platform {
+    /// Opens the database, loads declared tenants, reads `.mcp.json` and starts what runs in the background.
+    /// Servers start on first use.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names file, line and setting; `Unavailable` if the database is away.
+    pub async fn start(config: Config, metrics: Metrics) -> Result<Self> {
+        // Before anything is opened: a mistake in a file must not leave half a platform behind.
+        let spec = servers(&config.fleet).await?;
+        let administration = Administration::open(&config).await?;
+        load_tenants(&administration, &config).await?;
+
+        let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet)));
+        let denials = administration.denials();
+        let gateway = Gateway::new(
+            config.gateway.clone(),
+            Arc::clone(&fleet) as _,
+            Arc::new(SystemClock),
+            Arc::clone(&denials),
+        )?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (until, folding) = (stop.clone(), metrics.clone());
+        tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
+        tasks.close();
+        let limiter = Arc::new(GcraLimiter::default());
+        Ok(Self { config, administration, fleet, gateway, limiter, denials, metrics, stop, tasks })
+    }
+
+    /// Takes no new MCP call and waits for those in flight, at most for the configured drain time; returns
+    /// how many were cut.
+    pub async fn drain(&self) -> usize {
+        self.gateway.drain(Duration::from_secs(self.config.server.drain_seconds)).await
+    }
+
+    /// Stops every server and background task and closes the database. Call [`drain`](Self::drain) before.
+    pub async fn close(&self) {
+        self.fleet.shutdown(Duration::ZERO).await;
+        self.stop.cancel();
+        self.tasks.wait().await;
+        self.administration.close().await;
+    }
+
+    /// Every setting.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What works above tenants.
+    #[must_use]
+    pub const fn administration(&self) -> &Administration {
+        &self.administration
+    }
+
+    /// Tenants, keys and tokens.
+    #[must_use]
+    pub const fn tenancy(&self) -> &Tenancy {
+        self.administration.tenancy()
+    }
+
+    /// The MCP servers.
+    #[must_use]
+    pub const fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    /// The MCP endpoint.
+    #[must_use]
+    pub const fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// What holds tenants to their requests a minute.
+    #[must_use]
+    pub fn limiter(&self) -> Arc<dyn RateLimiter> {
+        Arc::clone(&self.limiter)
+    }
+
+    /// Where denials go.
+    #[must_use]
+    pub fn denials(&self) -> Arc<dyn DenialLog> {
+        Arc::clone(&self.denials)
+    }
+
+    /// Prometheus text.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.metrics.render()
+    }
+
+    /// Whether the platform can serve, and what it knows of its parts.
+    pub async fn readiness(&self) -> Readiness {
+        Readiness::look(&self.administration, &self.fleet).await
+    }
+}
+
+/// Reads the operators' `.mcp.json`; where the default one is missing there are no servers.
+async fn servers(fleet: &config::Fleet) -> Result<FleetSpec> {
+    let name = fleet.file.display().to_string();
+    match tokio::fs::read_to_string(&fleet.file).await {
+        Ok(text) => FleetSpec::parse(&name, &text, &config::environment()),
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound
+                && fleet.file == config::Fleet::default().file =>
+        {
+            tracing::warn!("there is no {name}: no MCP servers are mounted");
+            Ok(FleetSpec::default())
+        }
+        Err(error) => Err(Error::invalid_input("fleet.file", format!("cannot read {name}: {error}"))),
+    }
+}
+
+fn fleet_config(fleet: &config::Fleet) -> FleetConfig {
+    FleetConfig {
+        idle: Duration::from_secs(fleet.idle_seconds),
+        processes_per_tenant: fleet.processes_per_tenant,
+        processes: fleet.processes,
+        ..FleetConfig::default()
+    }
+}
+
+async fn load_tenants(administration: &Administration, config: &Config) -> Result<()> {
+    let file = &config.data.tenants_file;
+    if file.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let name = file.display().to_string();
+    let text = tokio::fs::read_to_string(file)
+        .await
+        .map_err(|error| Error::invalid_input("data.tenants_file", format!("cannot read {name}: {error}")))?;
+    let scope = PlatformScope::new(PrincipalId::parse("platform")?, format!("loads {name}"));
+    let loaded = administration.tenancy().load_tenants(&scope, &name, &text).await?;
+    tracing::info!(file = name, ?loaded, "tenants loaded");
+    Ok(())
+}

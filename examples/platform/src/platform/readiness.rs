@@ -1,0 +1,79 @@
+//! Whether the platform can serve.
+
+use mcp_automation::fleet::{Fleet, ServerState};
+use mcp_core::{PlatformScope, Result, scope::PrincipalId};
+use serde::Serialize;
+
+use super::Administration;
+
+/// What `/ready` of the operations listener shows.
+#[derive(Debug, Serialize)]
+pub struct Readiness {
+    ready: bool,
+    /// `ok`, or what the database says.
+    database: String,
+    /// Whether tenants are known to be what the store holds, and how old that knowledge is.
+    tenants_fresh: bool,
+    tenants_age_millis: u128,
+    /// How stdio servers are kept apart: `trusted` is own processes and environments, without a sandbox.
+    fleet_isolation: &'static str,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug, Serialize)]
+struct Server {
+    server: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    starts: u64,
+    in_flight: usize,
+}
+
+impl Readiness {
+    pub(super) async fn look(administration: &Administration, fleet: &Fleet) -> Self {
+        let asked = async {
+            let scope = PlatformScope::new(PrincipalId::parse("platform")?, "readiness");
+            administration.ping(&scope).await?;
+            Ok(scope)
+        };
+        let asked: Result<PlatformScope> = asked.await;
+        let directory = administration.tenancy().directory();
+        let tenants_fresh = directory.is_ready();
+        Self {
+            ready: asked.is_ok() && tenants_fresh,
+            database: asked.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string),
+            tenants_fresh,
+            tenants_age_millis: directory.age().as_millis(),
+            fleet_isolation: "trusted",
+            servers: asked.map(|scope| servers(fleet, &scope)).unwrap_or_default(),
+        }
+    }
+
+    /// Whether requests should come here.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.ready
+    }
+}
+
+fn servers(fleet: &Fleet, scope: &PlatformScope) -> Vec<Server> {
+    let statuses = fleet.status(scope).into_iter();
+    statuses
+        .map(|status| Server {
+            server: status.server.to_string(),
+            tenant: status.tenant.map(|tenant| tenant.to_string()),
+            reason: match &status.state {
+                ServerState::BackingOff { reason, .. } | ServerState::GivenUp { reason, .. } => {
+                    Some(reason.clone())
+                }
+                _ => None,
+            },
+            state: status.state.as_str(),
+            starts: status.starts,
+            in_flight: status.in_flight,
+        })
+        .collect()
+}

@@ -1,0 +1,245 @@
+//! One listener: a bounded number of connections, drained at shutdown.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use mcp_core::{Error, Result};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+/// Time a client has for its TLS handshake, and for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after `accept` failed, which it does when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Time that requests in flight get at shutdown.
+    pub drain: Duration,
+}
+
+/// A bound listener, not yet serving.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    limits: Limits,
+}
+
+impl Listener {
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// `Unavailable` that names the address.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: Limits,
+    ) -> Result<Self> {
+        let tcp = TcpListener::bind(address).await.map_err(|error| {
+            Error::unavailable("serve.bind", format!("cannot listen on {address}: {error}"))
+        })?;
+        Ok(Self { tcp, tls, limits })
+    }
+
+    /// The address with the port in use.
+    ///
+    /// # Errors
+    /// `Internal` if the socket has none.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.tcp.local_addr().map_err(|error| Error::internal("serve.address", error.to_string()))
+    }
+
+    /// Serves `app` until `shutdown`, then lets requests in flight end within the drain time.
+    ///
+    /// Returns whether all of them did.
+    pub async fn run(self, app: Router, shutdown: CancellationToken) -> bool {
+        let graceful = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let acceptor = self.tls.map(TlsAcceptor::from);
+        loop {
+            let (stream, place) = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = accept(&self.tcp, &places) => accepted,
+            };
+            let connection = Connection { acceptor: acceptor.clone(), app: app.clone() };
+            let watcher = graceful.watcher();
+            let cut = cut.clone();
+            connections.spawn(async move {
+                tokio::select! {
+                    () = connection.serve(stream, watcher) => {}
+                    () = cut.cancelled() => {}
+                }
+                drop(place);
+            });
+        }
+        drop(self.tcp);
+        connections.close();
+        let drained = tokio::time::timeout(self.limits.drain, async {
+            graceful.shutdown().await;
+            connections.wait().await;
+        });
+        let in_time = drained.await.is_ok();
+        cut.cancel();
+        connections.wait().await;
+        in_time
+    }
+}
+
+async fn accept(tcp: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed, so a place is always had in the end.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    loop {
+        match tcp.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+struct Connection {
+    acceptor: Option<TlsAcceptor>,
+    app: Router,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+        // Nagle with delayed acknowledgement stalls small answers by 40 ms.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(
+            self.app.map_request(|request: http::Request<Incoming>| request.map(Body::new)),
+        );
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        builder.http2().timer(TokioTimer::new());
+        let result = match self.acceptor {
+            None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+            Some(acceptor) => match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(tls)) => {
+                    watcher.watch(builder.serve_connection(TokioIo::new(tls), service).into_owned()).await
+                }
+                Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => return tracing::debug!("TLS handshake took too long"),
+            },
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use http::{Request, StatusCode};
+    use http_body_util::{BodyExt, Empty};
+    use hyper::client::conn::http1::{SendRequest, handshake};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    type Sender = SendRequest<Empty<bytes::Bytes>>;
+
+    async fn connect(address: SocketAddr) -> Sender {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    fn to(path: &str) -> Request<Empty<bytes::Bytes>> {
+        Request::builder().uri(path).header("host", "test").body(Empty::new()).unwrap()
+    }
+
+    async fn start(
+        app: Router,
+        drain: Duration,
+    ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<bool>) {
+        let limits = Limits { connections: 2, drain };
+        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, limits).await.unwrap();
+        let (address, shutdown) = (listener.address().unwrap(), CancellationToken::new());
+        (address, shutdown.clone(), tokio::spawn(listener.run(app, shutdown)))
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_ends_and_a_new_connection_is_refused() {
+        let (entered, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (enter, wait) = (Arc::clone(&entered), Arc::clone(&go));
+        let app = Router::new().route(
+            "/slow",
+            get(async move || {
+                enter.notify_one();
+                wait.notified().await;
+                "done"
+            }),
+        );
+        let (address, shutdown, running) = start(app, Duration::from_secs(30)).await;
+        let mut client = connect(address).await;
+        let answer = tokio::spawn(async move { client.send_request(to("/slow")).await.unwrap() });
+        entered.notified().await;
+        shutdown.cancel();
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        go.notify_one();
+        let response = answer.await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "done");
+        assert!(running.await.unwrap(), "the drain did not end in time");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_is_cut_at_the_drain_limit() {
+        let entered = Arc::new(Notify::new());
+        let enter = Arc::clone(&entered);
+        let app = Router::new().route(
+            "/hang",
+            get(async move || {
+                enter.notify_one();
+                std::future::pending::<()>().await;
+            }),
+        );
+        let (address, shutdown, running) = start(app, Duration::from_millis(50)).await;
+        let mut client = connect(address).await;
+        let answer = tokio::spawn(async move { client.send_request(to("/hang")).await });
+        entered.notified().await;
+        shutdown.cancel();
+        assert!(!running.await.unwrap());
+        assert!(answer.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn connections_over_the_bound_wait_for_a_place() {
+        let (address, shutdown, running) =
+            start(Router::new().route("/", get(async || "ok")), Duration::from_secs(30)).await;
+        let (first, mut second) = (connect(address).await, connect(address).await);
+        assert_eq!(second.send_request(to("/")).await.unwrap().status(), StatusCode::OK);
+        let mut third = connect(address).await;
+        let mut waiting = Box::pin(third.send_request(to("/")));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(first);
+        assert_eq!(waiting.await.unwrap().status(), StatusCode::OK);
+        drop((second, third));
+        shutdown.cancel();
+        assert!(running.await.unwrap());
+    }
+}

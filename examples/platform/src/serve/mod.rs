@@ -1,0 +1,9 @@
+//! Listeners: accept, bound, serve, drain.
+
+mod listener;
+mod server;
+mod tls;
+
+pub use listener::{Limits, Listener};
+pub use server::{Server, shutdown_signal};
+pub use tls::Certificates;
