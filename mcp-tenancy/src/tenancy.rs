@@ -64,6 +64,27 @@ impl TenancyDeps {
             directory: DirectoryConfig::default(),
         })
     }
+
+    /// All in the kernel's SQLite files; `kernel` was opened with
+    /// [`SQLITE_MIGRATIONS`](crate::SQLITE_MIGRATIONS). The clock is the machine's.
+    #[cfg(feature = "sqlite")]
+    #[must_use]
+    pub fn sqlite(
+        kernel: &mcp_core::sql::sqlite::SqliteKernel,
+        modes: tenant::TierModes,
+        master: MasterKey,
+        tokens: TokenConfig,
+    ) -> Self {
+        Self {
+            tenants: Arc::new(tenant::SqliteTenantStore::new(kernel.clone(), modes)),
+            keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
+            signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            master,
+            clock: Arc::new(SystemClock),
+            tokens,
+            directory: DirectoryConfig::default(),
+        }
+    }
 }
 
 /// Tenants, keys and tokens: the operations of an administrator, and what the layers ask.

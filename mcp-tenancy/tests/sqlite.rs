@@ -93,13 +93,7 @@ fn acme() -> TenantId {
 
 async fn tenancy(kernel: &SqliteKernel, master: MasterKey) -> Tenancy {
     let tokens = TokenConfig::new("https://platform.example", "https://platform.example/mcp");
-    let deps = TenancyDeps {
-        tenants: Arc::new(SqliteTenantStore::new(kernel.clone(), TierModes::all(IsolationMode::Database))),
-        keys: Arc::new(SqliteKeyStore::new(kernel.clone())),
-        signing_keys: Arc::new(SqliteSigningKeyStore::new(kernel.clone())),
-        master,
-        ..TenancyDeps::memory(tokens).unwrap()
-    };
+    let deps = TenancyDeps::sqlite(kernel, TierModes::all(IsolationMode::Database), master, tokens);
     Tenancy::open(deps).await.unwrap()
 }
 
@@ -154,6 +148,23 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(emitted(&kernel).await, 4);
     after.shutdown().await;
     kernel.close().await;
+}
+
+/// The command line works on the server's files while the server runs.
+#[tokio::test]
+async fn a_suspension_by_another_process_closes_what_is_open_here() {
+    let directory = tempfile::tempdir().unwrap();
+    let master = MasterKey::ephemeral().unwrap();
+    let (server, cli) = (open(directory.path()).await, open(directory.path()).await);
+    let server = tenancy(&server, master.clone()).await;
+    let cli = tenancy(&cli, master).await;
+    cli.create_tenant(&admin(), NewTenant::new(acme(), "Acme")).await.unwrap();
+    let known = server.directory().resolve(&acme()).await.unwrap().unwrap();
+    assert!(known.tenant().is_active());
+    cli.suspend_tenant(&admin(), &acme()).await.unwrap();
+    // The poll interval is 300 ms; the rest is for machines that are busy.
+    tokio::time::timeout(Duration::from_secs(10), known.closed().cancelled()).await.unwrap();
+    assert!(!server.directory().get(&acme()).unwrap().unwrap().tenant().is_active());
 }
 
 #[tokio::test]
