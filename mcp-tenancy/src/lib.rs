@@ -82,6 +82,8 @@ mod tenancy;
 pub mod tenant;
 pub mod token;
 
+#[cfg(feature = "postgres")]
+pub use sql::POSTGRES_MIGRATIONS;
 #[cfg(feature = "sqlite")]
 pub use sql::SQLITE_MIGRATIONS;
 pub use tenancy::{Loaded, Tenancy, TenancyDeps};

@@ -20,6 +20,18 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
     tenant: &[],
 };
 
+/// What this crate stores in PostgreSQL, for `PgKernel::install` and `PgKernel::connect`.
+#[cfg(feature = "postgres")]
+pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
+    name: "tenancy",
+    control: &[Migration {
+        version: 1,
+        name: "tenants, keys, signing keys",
+        sql: include_str!("../migrations/postgres/0001_tenancy.sql"),
+    }],
+    tenant: &[],
+};
+
 /// What is written beside a change, in its transaction: `tenant.suspend` of `tenant/acme` becomes an audit
 /// record of that name and the event `tenant.suspended.v1` about `acme`.
 pub(crate) struct Change {

@@ -85,6 +85,28 @@ impl TenancyDeps {
             directory: DirectoryConfig::default(),
         }
     }
+
+    /// All in the kernel's PostgreSQL database; `kernel` was installed and connected with
+    /// [`POSTGRES_MIGRATIONS`](crate::POSTGRES_MIGRATIONS), and has the owner's URL where tenants are
+    /// created. The clock is the machine's.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn postgres(
+        kernel: &mcp_core::sql::postgres::PgKernel,
+        modes: tenant::TierModes,
+        master: MasterKey,
+        tokens: TokenConfig,
+    ) -> Self {
+        Self {
+            tenants: Arc::new(tenant::PostgresTenantStore::new(kernel.clone(), modes)),
+            keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
+            signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            master,
+            clock: Arc::new(SystemClock),
+            tokens,
+            directory: DirectoryConfig::default(),
+        }
+    }
 }
 
 /// Tenants, keys and tokens: the operations of an administrator, and what the layers ask.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mcp_core::{ErrorKind, clock::Timestamp, scope::Permissions};
 
-use super::{Broken, Check, ensure, ensure_eq, ensure_error, scope, tenant_id};
+use super::{Check, Failure, Outcome, ensure, ensure_eq, ensure_error, scope, tenant_id};
 use crate::key::{ApiKey, KeyDigest, KeyId, KeyStore, NewApiKey, StoredKey};
 
 type Store = Arc<dyn KeyStore>;
@@ -19,7 +19,7 @@ pub const KEY_STORE: &[Check<dyn KeyStore>] = &[
 ];
 
 /// Key number `n` of a tenant; its id and digest say `n`.
-fn key(tenant: &str, n: u64) -> Result<StoredKey, Broken> {
+fn key(tenant: &str, n: u64) -> Result<StoredKey, Failure> {
     let permissions = Permissions::parse(["tools:call", "audit:*"])?;
     let mut new = NewApiKey::service(tenant_id(tenant)?, format!("key {n}"), "robot", permissions)?;
     let now = Timestamp::from_micros(1_800_000_000_123_456);
@@ -29,7 +29,7 @@ fn key(tenant: &str, n: u64) -> Result<StoredKey, Broken> {
     Ok(StoredKey { key: ApiKey::create(new, id, now), digest })
 }
 
-async fn what_is_found_is_what_was_inserted(store: Store) -> Result<(), Broken> {
+async fn what_is_found_is_what_was_inserted(store: Store) -> Outcome {
     let scope = scope()?;
     for n in 0..4 {
         let inserted = key("acme", n)?;
@@ -39,7 +39,7 @@ async fn what_is_found_is_what_was_inserted(store: Store) -> Result<(), Broken> 
     ensure_eq(store.find(&scope, &key("acme", 9)?.key.id).await?, None, "a key that is not there")
 }
 
-async fn one_key_an_id(store: Store) -> Result<(), Broken> {
+async fn one_key_an_id(store: Store) -> Outcome {
     let scope = scope()?;
     let (first, second) = (key("acme", 1)?, StoredKey { digest: key("acme", 2)?.digest, ..key("beta", 1)? });
     store.insert(&scope, first.clone()).await?;
@@ -47,12 +47,12 @@ async fn one_key_an_id(store: Store) -> Result<(), Broken> {
     ensure_eq(store.find(&scope, &first.key.id).await?, Some(first), "the first key")
 }
 
-async fn revoking_is_final_and_idempotent(store: Store) -> Result<(), Broken> {
+async fn revoking_is_final_and_idempotent(store: Store) -> Outcome {
     let (scope, inserted) = (scope()?, key("acme", 1)?);
     let (tenant, id) = (&inserted.key.tenant, &inserted.key.id);
     store.insert(&scope, inserted.clone()).await?;
     let revoked = store.revoke(&scope, tenant, id).await?;
-    ensure(revoked.revoked_at.is_some(), || "a revoked key says it is not".to_owned())?;
+    ensure(revoked.revoked_at.is_some(), "a revoked key says it is not")?;
     ensure_eq(store.revoke(&scope, tenant, id).await?, revoked.clone(), "revoking a revoked key")?;
     let found = store.find(&scope, id).await?;
     ensure_eq(found, Some(StoredKey { key: revoked, ..inserted.clone() }), "the revoked key")?;
@@ -60,7 +60,7 @@ async fn revoking_is_final_and_idempotent(store: Store) -> Result<(), Broken> {
     ensure_error(again, ErrorKind::AlreadyExists, "inserting a revoked key again").map(drop)
 }
 
-async fn tenants_are_kept_apart(store: Store) -> Result<(), Broken> {
+async fn tenants_are_kept_apart(store: Store) -> Outcome {
     let scope = scope()?;
     let (acme, beta) = (key("acme", 1)?, key("beta", 2)?);
     store.insert(&scope, acme.clone()).await?;
@@ -77,7 +77,7 @@ async fn tenants_are_kept_apart(store: Store) -> Result<(), Broken> {
     ensure_eq(store.find(&scope, &acme.key.id).await?, Some(acme), "acme's key")
 }
 
-async fn lists_are_complete_and_in_order(store: Store) -> Result<(), Broken> {
+async fn lists_are_complete_and_in_order(store: Store) -> Outcome {
     let (scope, tenant) = (scope()?, tenant_id("acme")?);
     for n in [5, 3, 8, 1, 9, 2] {
         store.insert(&scope, key("acme", n)?).await?;

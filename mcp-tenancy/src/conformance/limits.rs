@@ -9,7 +9,7 @@ use mcp_core::{
     scope::{Permissions, Principal, PrincipalId, PrincipalKind},
 };
 
-use super::{Broken, Check, ensure_eq, tenant_id};
+use super::{Check, Outcome, ensure_eq, tenant_id};
 
 type Limiter = Arc<dyn RateLimiter>;
 
@@ -40,7 +40,7 @@ async fn passes(limiter: &Limiter, scope: &Scope, limits: &[Limit]) -> Result<bo
     Ok(decision.is_none_or(|decision| decision.allowed))
 }
 
-async fn all_or_nothing(limiter: Limiter) -> Result<(), Broken> {
+async fn all_or_nothing(limiter: Limiter) -> Outcome {
     let scope = scope("acme")?;
     let (wide, narrow) = (hourly("wide", 5), hourly("narrow", 1));
     for (round, expected) in [true, false, false, false].into_iter().enumerate() {
@@ -54,7 +54,7 @@ async fn all_or_nothing(limiter: Limiter) -> Result<(), Broken> {
     Ok(())
 }
 
-async fn never_over(limiter: Limiter) -> Result<(), Broken> {
+async fn never_over(limiter: Limiter) -> Outcome {
     let scope = scope("acme")?;
     let limits = [hourly("k", 10)];
     let asked = join_all((0..50).map(|_| passes(&limiter, &scope, &limits))).await;
@@ -62,7 +62,7 @@ async fn never_over(limiter: Limiter) -> Result<(), Broken> {
     ensure_eq(passed.count(), 10, "how many of 50 at once passed a limit of 10")
 }
 
-async fn tenants_are_kept_apart(limiter: Limiter) -> Result<(), Broken> {
+async fn tenants_are_kept_apart(limiter: Limiter) -> Outcome {
     let limits = [hourly("k", 1)];
     for tenant in ["acme", "beta"] {
         let scope = scope(tenant)?;
@@ -72,7 +72,7 @@ async fn tenants_are_kept_apart(limiter: Limiter) -> Result<(), Broken> {
     Ok(())
 }
 
-async fn the_strictest_limit_speaks(limiter: Limiter) -> Result<(), Broken> {
+async fn the_strictest_limit_speaks(limiter: Limiter) -> Outcome {
     let scope = scope("acme")?;
     ensure_eq(limiter.check(&scope, &[], NonZeroU32::MIN).await?, None, "the decision over no limits")?;
     let limits = [hourly("wide", 5), hourly("narrow", 2)];

@@ -12,7 +12,7 @@
 //! let report = conformance::run(TENANT_STORE, async || {
 //!     Arc::new(MemoryTenantStore::default()) as Arc<dyn TenantStore>
 //! }).await;
-//! assert!(report.broken().is_empty(), "{report}");
+//! assert_eq!(report.failures(), None);
 //! # }
 //! ```
 
@@ -26,6 +26,7 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 use mcp_core::{
     Error, ErrorKind, PlatformScope,
+    conformance::{Failure, Outcome, Report, ensure},
     scope::{PrincipalId, TenantId},
 };
 
@@ -35,66 +36,25 @@ pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
 
 /// A promise's name and the check that it is kept by the `T` it is given, which nothing else uses.
-pub type Check<T> = (&'static str, fn(Arc<T>) -> BoxFuture<'static, Result<(), Broken>>);
-
-/// How a promise was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken(String);
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<Error> for Broken {
-    fn from(error: Error) -> Self {
-        Self(format!("an unexpected error: {}", error.report()))
-    }
-}
-
-/// What became of each check of a suite.
-#[derive(Debug)]
-pub struct Report(Vec<(&'static str, Result<(), Broken>)>);
-
-impl Report {
-    /// The names of the promises that were broken.
-    #[must_use]
-    pub fn broken(&self) -> Vec<&'static str> {
-        self.0.iter().filter(|(_, result)| result.is_err()).map(|(name, _)| *name).collect()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(name, result)| match result {
-            Ok(()) => writeln!(f, "{name}: kept"),
-            Err(broken) => writeln!(f, "{name}: BROKEN: {broken}"),
-        })
-    }
-}
+pub type Check<T> = (&'static str, fn(Arc<T>) -> BoxFuture<'static, Outcome>);
 
 /// Runs every check of `suite`, each on what `fresh` makes for it.
 pub async fn run<T: ?Sized>(suite: &[Check<T>], fresh: impl AsyncFn() -> Arc<T>) -> Report {
-    let mut results = Vec::with_capacity(suite.len());
+    let mut report = Report::default();
     for (name, check) in suite {
-        results.push((*name, check(fresh().await).await));
+        report.cases.push((*name, check(fresh().await).await));
     }
-    Report(results)
+    report
 }
 
-fn ensure(kept: bool, how_broken: impl FnOnce() -> String) -> Result<(), Broken> {
-    if kept { Ok(()) } else { Err(Broken(how_broken())) }
+fn ensure_eq<T: PartialEq + fmt::Debug>(got: T, expected: T, what: &str) -> Outcome {
+    ensure(got == expected, format!("{what}: got {got:?}, expected {expected:?}"))
 }
 
-fn ensure_eq<T: PartialEq + fmt::Debug>(got: T, expected: T, what: &str) -> Result<(), Broken> {
-    ensure(got == expected, || format!("{what}: got {got:?}, expected {expected:?}"))
-}
-
-fn ensure_error<T: fmt::Debug>(got: Result<T, Error>, kind: ErrorKind, what: &str) -> Result<Error, Broken> {
+fn ensure_error<T: fmt::Debug>(got: Result<T, Error>, kind: ErrorKind, what: &str) -> Result<Error, Failure> {
     match got {
         Err(error) if error.kind() == kind => Ok(error),
-        other => Err(Broken(format!("{what}: got {other:?}, expected {}", kind.as_str()))),
+        other => Err(format!("{what}: got {other:?}, expected {}", kind.as_str()).into()),
     }
 }
 

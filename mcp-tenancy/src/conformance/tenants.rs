@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::future::join_all;
 use mcp_core::{ErrorKind, error::Detail};
 
-use super::{Broken, Check, ensure, ensure_eq, ensure_error, scope, tenant_id};
+use super::{Check, Failure, Outcome, ensure, ensure_eq, ensure_error, scope, tenant_id};
 use crate::tenant::{Name, NewTenant, SchemaName, Tenant, TenantProfile, TenantStatus, TenantStore};
 
 type Store = Arc<dyn TenantStore>;
@@ -24,11 +24,11 @@ pub const TENANT_STORE: &[Check<dyn TenantStore>] = &[
     ("bad_input_changes_nothing", |store| Box::pin(bad_input_changes_nothing(store))),
 ];
 
-fn new(id: &str) -> Result<NewTenant, Broken> {
+fn new(id: &str) -> Result<NewTenant, Failure> {
     Ok(NewTenant::new(tenant_id(id)?, id.to_uppercase()))
 }
 
-async fn what_is_stored_is_what_was_given(store: Store) -> Result<(), Broken> {
+async fn what_is_stored_is_what_was_given(store: Store) -> Outcome {
     let scope = scope()?;
     let mut given = new("acme")?;
     given.profile.name = "Ácme \"Corp\" 😀 %_\\".to_owned();
@@ -41,18 +41,18 @@ async fn what_is_stored_is_what_was_given(store: Store) -> Result<(), Broken> {
     ensure_eq(&created.profile, &given.profile, "the profile of a created tenant")?;
     ensure_eq((created.id.as_str(), created.schema.as_str()), ("acme", "tenant_123"), "id and schema")?;
     ensure_eq((created.version, created.status), (1, TenantStatus::Active), "version and status")?;
-    ensure(created.revision >= 1, || format!("the first revision is {}", created.revision))?;
+    ensure(created.revision >= 1, format!("the first revision is {}", created.revision))?;
     ensure_eq(created.created_at, created.updated_at, "the times of a created tenant")?;
     ensure_eq(store.get(&scope, &created.id).await?, Some(created), "what get answers")
 }
 
-async fn one_owner_a_name(store: Store) -> Result<(), Broken> {
+async fn one_owner_a_name(store: Store) -> Outcome {
     let scope = scope()?;
     let contender = |n: usize| {
         let mut new = new("acme")?;
         new.profile.name = format!("contender {n}");
         new.schema = SchemaName::parse(&format!("s{n}"))?;
-        Ok::<_, Broken>(new)
+        Ok::<_, Failure>(new)
     };
     let contenders = (0..8).map(contender).collect::<Result<Vec<_>, _>>()?;
     let results = join_all(contenders.into_iter().map(|new| store.create(&scope, new))).await;
@@ -65,12 +65,12 @@ async fn one_owner_a_name(store: Store) -> Result<(), Broken> {
     ensure_eq(store.get(&scope, &tenant_id("acme")?).await?, won, "whom the id belongs to")
 }
 
-async fn one_owner_a_schema(store: Store) -> Result<(), Broken> {
+async fn one_owner_a_schema(store: Store) -> Outcome {
     let scope = scope()?;
     let contender = |n: usize| {
         let mut new = new(&format!("t{n}"))?;
         new.schema = SchemaName::parse("shared")?;
-        Ok::<_, Broken>(new)
+        Ok::<_, Failure>(new)
     };
     let contenders = (0..8).map(contender).collect::<Result<Vec<_>, _>>()?;
     let results = join_all(contenders.into_iter().map(|new| store.create(&scope, new))).await;
@@ -82,15 +82,14 @@ async fn one_owner_a_schema(store: Store) -> Result<(), Broken> {
     ensure_eq(store.list(&scope, None, 100).await?.items.len(), 1, "how many tenants there are")
 }
 
-async fn trying_again_is_safe(store: Store) -> Result<(), Broken> {
+async fn trying_again_is_safe(store: Store) -> Outcome {
     let scope = scope()?;
     let mut with_key = new("acme")?;
     with_key.idempotency_key = Some("once".to_owned());
     let tries = join_all((0..6).map(|_| store.create(&scope, with_key.clone()))).await;
     let made = tries.into_iter().collect::<Result<Vec<_>, _>>()?;
-    ensure(made.iter().all(|tenant| *tenant == made[0]), || {
-        format!("tries made different tenants: {made:?}")
-    })?;
+    let one = made.iter().all(|tenant| *tenant == made[0]);
+    ensure(one, format!("tries made different tenants: {made:?}"))?;
     let suspended = store.suspend(&scope, &with_key.id).await?;
     ensure_eq(store.create(&scope, with_key.clone()).await?, suspended, "a later try")?;
 
@@ -102,7 +101,7 @@ async fn trying_again_is_safe(store: Store) -> Result<(), Broken> {
     ensure_error(again, ErrorKind::AlreadyExists, "a second try without a key").map(drop)
 }
 
-async fn no_lost_update(store: Store) -> Result<(), Broken> {
+async fn no_lost_update(store: Store) -> Outcome {
     let scope = scope()?;
     let created = store.create(&scope, new("acme")?).await?;
     let profile = |n: usize| TenantProfile { name: format!("writer {n}"), ..created.profile.clone() };
@@ -112,7 +111,7 @@ async fn no_lost_update(store: Store) -> Result<(), Broken> {
     for result in lost {
         let error = ensure_error(result, ErrorKind::Conflict, "an update of a version that is gone")?;
         let named = error.details().contains(&Detail::Conflict { current: 2 });
-        ensure(named, || format!("the conflict does not name version 2: {:?}", error.details()))?;
+        ensure(named, format!("the conflict does not name version 2: {:?}", error.details()))?;
     }
     let won = won.into_iter().next().transpose()?;
     ensure_eq(won.as_ref().map(|tenant| tenant.version), Some(2), "the version after one update")?;
@@ -126,13 +125,13 @@ async fn no_lost_update(store: Store) -> Result<(), Broken> {
     ensure_error(future, ErrorKind::Conflict, "an update of a version to come").map(drop)
 }
 
-async fn suspending_is_idempotent(store: Store) -> Result<(), Broken> {
+async fn suspending_is_idempotent(store: Store) -> Outcome {
     let scope = scope()?;
     let created = store.create(&scope, new("acme")?).await?;
     ensure_eq(store.resume(&scope, &created.id).await?, created.clone(), "resuming an active tenant")?;
     let suspended = store.suspend(&scope, &created.id).await?;
     ensure_eq((suspended.status, suspended.version), (TenantStatus::Suspended, 2), "status and version")?;
-    ensure(suspended.revision > created.revision, || "suspending gave no new revision".to_owned())?;
+    ensure(suspended.revision > created.revision, "suspending gave no new revision")?;
     ensure_eq(&suspended.profile, &created.profile, "the profile of a suspended tenant")?;
     let again = join_all((0..4).map(|_| store.suspend(&scope, &created.id))).await;
     for again in again {
@@ -142,7 +141,7 @@ async fn suspending_is_idempotent(store: Store) -> Result<(), Broken> {
     ensure_eq((resumed.status, resumed.version), (TenantStatus::Active, 3), "status and version")
 }
 
-async fn lists_are_complete_and_in_order(store: Store) -> Result<(), Broken> {
+async fn lists_are_complete_and_in_order(store: Store) -> Outcome {
     let scope = scope()?;
     let mut ids: Vec<_> = (0..23).map(|n| format!("t-{}", (n * 7) % 23)).collect();
     for id in &ids {
@@ -153,10 +152,10 @@ async fn lists_are_complete_and_in_order(store: Store) -> Result<(), Broken> {
         let (mut seen, mut cursor, mut pages) = (Vec::new(), None::<String>, 0);
         loop {
             let page = store.list(&scope, cursor.as_deref(), limit).await?;
-            ensure(page.items.len() as u64 <= u64::from(limit.max(1)), || format!("over the limit {limit}"))?;
+            ensure(page.items.len() as u64 <= u64::from(limit.max(1)), format!("over the limit {limit}"))?;
             seen.extend(page.items.into_iter().map(|tenant| tenant.id.to_string()));
             pages += 1;
-            ensure(pages <= 30, || format!("the list does not end with limit {limit}"))?;
+            ensure(pages <= 30, format!("the list does not end with limit {limit}"))?;
             match page.next_cursor {
                 Some(next) => cursor = Some(next),
                 None => break,
@@ -172,7 +171,7 @@ async fn lists_are_complete_and_in_order(store: Store) -> Result<(), Broken> {
 }
 
 /// Readers follow while writers write at the same time: what a reader has seen at the end is what is stored.
-async fn no_skipped_change(store: Store) -> Result<(), Broken> {
+async fn no_skipped_change(store: Store) -> Outcome {
     let scope = scope()?;
     let write = async |n: usize| {
         let id = tenant_id(&format!("t{n}"))?;
@@ -181,7 +180,7 @@ async fn no_skipped_change(store: Store) -> Result<(), Broken> {
             store.suspend(&scope, &id).await?;
             store.resume(&scope, &id).await?;
         }
-        Ok::<_, Broken>(())
+        Ok::<_, Failure>(())
     };
     let done = std::sync::atomic::AtomicBool::new(false);
     let writers = async {
@@ -196,12 +195,12 @@ async fn no_skipped_change(store: Store) -> Result<(), Broken> {
             let changes = store.changes_since(&scope, cursor, limit).await?;
             let ended = changes.is_empty() && last_round;
             for tenant in changes {
-                ensure(tenant.revision > cursor, || format!("{} after {cursor}", tenant.revision))?;
+                ensure(tenant.revision > cursor, format!("{} after {cursor}", tenant.revision))?;
                 cursor = tenant.revision;
                 seen.insert(tenant.id.clone(), tenant);
             }
             if ended {
-                return Ok::<HashMap<_, Tenant>, Broken>(seen);
+                return Ok::<HashMap<_, Tenant>, Failure>(seen);
             }
             tokio::task::yield_now().await;
         }
@@ -221,7 +220,7 @@ async fn no_skipped_change(store: Store) -> Result<(), Broken> {
     ensure_eq(revisions.len(), stored.len(), "how many different revisions there are")
 }
 
-async fn what_is_not_there_is_not_found(store: Store) -> Result<(), Broken> {
+async fn what_is_not_there_is_not_found(store: Store) -> Outcome {
     let (scope, nobody) = (scope()?, tenant_id("nobody")?);
     ensure_eq(store.get(&scope, &nobody).await?, None, "get")?;
     ensure_error(store.suspend(&scope, &nobody).await, ErrorKind::NotFound, "suspend")?;
@@ -232,7 +231,7 @@ async fn what_is_not_there_is_not_found(store: Store) -> Result<(), Broken> {
     ensure_eq(store.list(&scope, None, 10).await?.items, vec![], "list")
 }
 
-async fn bad_input_changes_nothing(store: Store) -> Result<(), Broken> {
+async fn bad_input_changes_nothing(store: Store) -> Outcome {
     let scope = scope()?;
     let mut nameless = new("acme")?;
     nameless.profile.name = String::new();

@@ -3,6 +3,8 @@
 mod authenticator;
 mod memory;
 mod model;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -13,6 +15,8 @@ mod text;
 pub use authenticator::ApiKeyAuthenticator;
 pub use memory::MemoryKeyStore;
 pub use model::{ApiKey, IssuedKey, NewApiKey, StoredKey};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresKeyStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteKeyStore;
 pub use store::KeyStore;

@@ -7,6 +7,8 @@ mod isolation;
 mod memory;
 mod model;
 mod name;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -20,6 +22,8 @@ pub use isolation::TierModes;
 pub use memory::MemoryTenantStore;
 pub use model::{NewTenant, Tenant, TenantLimits, TenantProfile, TenantStatus};
 pub use name::{Name, SchemaName};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresTenantStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteTenantStore;
 pub(crate) use store::not_found;

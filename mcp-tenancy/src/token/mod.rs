@@ -5,6 +5,8 @@ mod claims;
 mod issuer;
 mod keyring;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -17,6 +19,8 @@ pub use claims::Claims;
 pub use issuer::{IssuedToken, TokenConfig, TokenIssuer};
 pub use keyring::Keyring;
 pub use memory::MemorySigningKeyStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresSigningKeyStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteSigningKeyStore;
 pub use store::{Grant, MAX_SIGNING_KEYS, SigningKey, SigningKeyStore};
