@@ -1,5 +1,6 @@
 //! The SQL kernel's suite on SQLite, in both of its isolation modes, and on kernels broken on purpose.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+// `cfg(test)` tells the lints that helpers are tests, too.
+#![cfg(test)]
 
 use std::{path::PathBuf, sync::Arc};
 

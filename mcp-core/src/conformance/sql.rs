@@ -57,13 +57,16 @@ pub trait Subject: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<String>>> + Send;
 }
 
+/// Counts open transactions from outside of the kernel.
+type CountOpen = dyn Fn(&TenantId) -> BoxFuture<'static, Result<u64>> + Send + Sync;
+
 /// A kernel under test, and what the suite asks about it from outside.
 pub struct SqlHarness<S> {
     /// Opens the kernel, on the same databases each time.
     pub open: Box<dyn Fn() -> BoxFuture<'static, Result<S>> + Send + Sync>,
     /// How many transactions are open, as the database sees it. `tenant` is whose database to ask, where
     /// there are several.
-    pub open_transactions: Box<dyn Fn(&TenantId) -> BoxFuture<'static, Result<u64>> + Send + Sync>,
+    pub open_transactions: Box<CountOpen>,
     /// The isolation mode of the tenants that the suite makes.
     pub mode: IsolationMode,
     /// Whether the database keeps tenants apart even where a statement forgets to.

@@ -1,5 +1,7 @@
 //! A private PostgreSQL: found, or installed where we may, and run by a user other than root.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,13 +37,17 @@ fn start_on_free_port(programs: &Path) -> Result<Private> {
     let port = free_port().context("finding a free port")?;
     let dir =
         tempfile::Builder::new().prefix("mcp-pg-").tempdir().context("making a directory for PostgreSQL")?;
+    // Whoever is on this machine reaches the loopback interface, and a superuser of PostgreSQL runs programs.
+    let password = password().context("making a password for PostgreSQL")?;
+    let password_file = dir.path().join("password");
+    std::fs::write(&password_file, &password).context(format!("writing {}", password_file.display()))?;
     let user = User::for_server()?;
     user.give(dir.path())?;
     let data = argument(&dir.path().join("data"));
 
     let mut initdb = vec![argument(&programs.join("initdb"))];
-    // Trust: whoever reaches the loopback interface may use this cluster, which holds test data only.
-    initdb.extend(words("--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync --pgdata"));
+    initdb.extend(words("--username=postgres --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync"));
+    initdb.extend(["--pwfile".to_owned(), argument(&password_file), "--pgdata".to_owned()]);
     initdb.push(data.clone());
     let initdb = user.command(&initdb);
     let (program, arguments) = initdb.split_first().ok_or_else(|| Failure::new("no command for initdb"))?;
@@ -53,7 +59,14 @@ fn start_on_free_port(programs: &Path) -> Result<Private> {
     let dir = dir.keep();
     let server =
         Server::start(&dir, "database system is ready to accept connections", &user.command(&postgres))?;
-    Ok(Private { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), server })
+    Ok(Private { url: format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres"), server })
+}
+
+/// 128 random bits, in hexadecimal digits.
+fn password() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What differs from PostgreSQL's own defaults.
@@ -98,7 +111,7 @@ fn install() -> Result<PathBuf> {
         return Err(Failure::new(
             "PostgreSQL's server programs are missing (`initdb` is neither in PATH nor under /usr/lib/postgresql). \
              Install them (Debian: `apt-get install postgresql`; Homebrew: `brew install postgresql`), \
-             or set DATABASE_URL to a server on which the user may create roles and databases.",
+             or set DATABASE_URL to a superuser of a server for tests.",
         ));
     }
     println!("PostgreSQL is missing: installing Debian's package");
