@@ -1,6 +1,6 @@
 //! Placements kept in memory, so that a begin costs no look-up.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, time::Duration};
 
 use moka::future::Cache;
 
@@ -36,11 +36,4 @@ pub(crate) async fn ready(
 
 pub(crate) fn no_placement() -> Error {
     Error::not_found("sql.placement", "there is no such tenant")
-}
-
-/// An error that several waiters share, for one of them.
-pub(crate) fn shared_error(operation: &'static str, error: &Arc<Error>) -> Error {
-    Error::new(error.kind(), operation, error.message().to_owned())
-        .with_retry(error.retry())
-        .with_source(error.report())
 }

@@ -270,7 +270,7 @@ impl Inner {
             IsolationMode::Database => {
                 let name = PathBuf::from("tenants").join(format!("{}.db", placement.tenant));
                 let opened = self.tenants.try_get_with(placement.tenant.clone(), open(name, create)).await;
-                opened.map_err(|error| cached::shared_error("sql.open", &error))
+                opened.map_err(|error| shared_error("sql.open", &error))
             }
             IsolationMode::Schema => {
                 Err(Error::internal("sql.open", "SQLite has no schemas, yet a placement names one"))
@@ -296,4 +296,11 @@ async fn make_directory(path: PathBuf) -> Result<()> {
     made.map_err(|error| {
         Error::unavailable("sql.open", "the data directory cannot be made").with_source(error)
     })
+}
+
+/// An error that several waiters share, for one of them.
+fn shared_error(operation: &'static str, error: &Arc<Error>) -> Error {
+    Error::new(error.kind(), operation, error.message().to_owned())
+        .with_retry(error.retry())
+        .with_source(error.report())
 }
