@@ -1,3 +1,82 @@
-//! Entry point.
+//! Load benches: ours beside a bare reference, measured in the same run on the same machine.
+//!
+//! `cargo xtask bench [NAME] [--json]` builds for shipping and runs this. See `README.md` for how to read it.
 
-fn main() {}
+mod child;
+mod gateway;
+mod load;
+mod proxy;
+mod row;
+mod upstream;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// What a bench fails with; it is shown and ends the run.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, Parser)]
+#[command(about = "Load benches of the MCP platform, each beside a bare reference")]
+struct Cli {
+    /// The bench to run; all of them without a name.
+    bench: Option<Bench>,
+    /// Print one JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Seconds of load for each case.
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    seconds: f64,
+    /// The `mcp-platform` to measure; without it one is built as this program was.
+    #[arg(long, value_name = "FILE")]
+    platform: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Bench {
+    /// The gateway in front of an HTTP upstream, beside a reverse proxy that forwards bytes.
+    Gateway,
+}
+
+/// The processes that a bench starts of this program.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// An MCP server that answers at once.
+    #[command(hide = true, name = "__upstream")]
+    Upstream { era: upstream::Era },
+    /// A reverse proxy that forwards bytes.
+    #[command(hide = true, name = "__proxy")]
+    Proxy { to: SocketAddr },
+}
+
+#[expect(clippy::print_stderr, reason = "a program says on standard error why it failed")]
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mcp-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    // One thread a process: the figures are for one core, and processes do not compete for a pool's.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.part {
+            Some(Part::Upstream { era }) => upstream::serve(era).await,
+            Some(Part::Proxy { to }) => proxy::serve(to).await,
+            None => {
+                let seconds = Duration::try_from_secs_f64(cli.seconds)?;
+                let rows = match cli.bench {
+                    None | Some(Bench::Gateway) => gateway::run(seconds, cli.platform).await?,
+                };
+                row::print(&rows, cli.json)?;
+                Ok(())
+            }
+        }
+    })
+}
