@@ -37,7 +37,7 @@ pub use state::{ServerState, ServerStatus};
 
 use crate::{
     protocol::{ProtocolVersion, ServerName},
-    upstream::{Era, Upstream, Upstreams},
+    upstream::{Era, HttpClient, Upstream, Upstreams},
 };
 use instance::{Instance, Key};
 use state::State;
@@ -53,6 +53,7 @@ pub struct Fleet {
 /// What instances have in common.
 struct Shared {
     config: FleetConfig,
+    http: HttpClient,
     servers: Vec<Arc<ServerSpec>>,
     instances: Mutex<HashMap<Key, Arc<Instance>>>,
     /// The era each server turned out to be of, so that later instances need not find out.
@@ -65,10 +66,13 @@ struct Shared {
 
 impl Fleet {
     /// A fleet that has started nothing yet.
-    #[must_use]
-    pub fn new(spec: FleetSpec, config: FleetConfig) -> Self {
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn new(spec: FleetSpec, config: FleetConfig) -> Result<Self> {
         let servers = spec.servers().iter().cloned().map(Arc::new).collect();
         let shared = Shared {
+            http: HttpClient::new()?,
             config,
             servers,
             instances: Mutex::default(),
@@ -78,7 +82,7 @@ impl Fleet {
             closing: AtomicBool::new(false),
             bell: Arc::new(Notify::new()),
         };
-        Self { shared: Arc::new(shared) }
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Every instance, and every server without one, in the operator's order.

@@ -13,6 +13,24 @@ use url::Url;
 use super::expand::expand;
 use crate::protocol::ServerName;
 
+/// Headers that mean something to the transport and so cannot be configured.
+const RESERVED: [&str; 14] = [
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// The servers of a fleet, in the operator's order.
 #[derive(Debug, Clone, Default)]
 pub struct FleetSpec {
@@ -320,6 +338,9 @@ impl Entry {
                 for (key, value) in headers {
                     let path = format!("headers.{key}");
                     let header = HeaderName::try_from(&key).map_err(|_| bad(&path, "is no header's name"))?;
+                    if RESERVED.contains(&header.as_str()) {
+                        return Err(bad(&path, "is a header the connection itself sets"));
+                    }
                     let value = at(&path, &value)?;
                     HeaderValue::try_from(&value).map_err(|_| bad(&path, "is no header's value"))?;
                     pairs.push((header, Secret::new(value)));
@@ -409,6 +430,8 @@ mod tests {
         let message = refusal(r#"{"mcpServers": {"a": {"type": "http", "url": "ftp://h"}}}"#);
         assert!(message.contains("`url`"), "{message}");
         let message = refusal(r#"{"mcpServers": {"a": {"type": "http", "url": "http://u:p@h/"}}}"#);
+        let header = r#"{"mcpServers": {"a": {"url": "http://h/", "headers": {"Mcp-Session-Id": "x"}}}}"#;
+        assert!(refusal(header).contains("the connection itself sets"));
         assert!(message.contains("credentials") && !message.contains("u:p"), "{message}");
     }
 }

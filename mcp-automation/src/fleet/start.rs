@@ -2,32 +2,36 @@
 
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderValue};
 use mcp_core::{Error, ErrorKind, Result};
 
 use super::{
     Shared,
     instance::Instance,
     launcher::{Guard, Order, Process, launch},
-    spec::{StdioSpec, TransportSpec},
+    spec::{HttpSpec, StdioSpec, TransportSpec},
     stderr,
 };
-use crate::upstream::{Era, StdioLimits, StdioUpstream, Upstream};
+use crate::upstream::{Era, HttpUpstream, Limits, StdioUpstream, Upstream};
 
 /// A server that has shaken hands.
 pub(super) enum Running {
     Stdio { upstream: Arc<StdioUpstream>, guard: Guard },
+    Http(Arc<HttpUpstream>),
 }
 
 impl Running {
     pub(super) fn upstream(&self) -> Arc<dyn Upstream> {
         match self {
             Self::Stdio { upstream, .. } => Arc::clone(upstream) as _,
+            Self::Http(upstream) => Arc::clone(upstream) as _,
         }
     }
 
     pub(super) fn pid(&self) -> Option<i32> {
         match self {
             Self::Stdio { guard, .. } => Some(guard.pid.as_raw_pid()),
+            Self::Http(_) => None,
         }
     }
 
@@ -43,6 +47,7 @@ impl Running {
                 }
                 why = upstream.ended() => why,
             },
+            Self::Http(upstream) => upstream.ended().await,
         }
     }
 
@@ -53,6 +58,7 @@ impl Running {
                 upstream.close("the server is being stopped");
                 guard.stop().await;
             }
+            Self::Http(upstream) => upstream.close().await,
         }
     }
 }
@@ -61,9 +67,7 @@ impl Running {
 pub(super) async fn start(instance: &Instance, fleet: &Shared) -> Result<Running> {
     match &instance.spec.transport {
         TransportSpec::Stdio(spec) => start_stdio(instance, spec, fleet).await,
-        TransportSpec::Http(_) => {
-            Err(Error::new(ErrorKind::Unsupported, "fleet.start", "HTTP servers are not supported yet"))
-        }
+        TransportSpec::Http(spec) => start_http(instance, spec, fleet).await,
     }
 }
 
@@ -100,6 +104,45 @@ async fn start_stdio(instance: &Instance, spec: &StdioSpec, fleet: &Shared) -> R
     }
 }
 
+async fn start_http(instance: &Instance, spec: &HttpSpec, fleet: &Shared) -> Result<Running> {
+    let refused = |what| Error::invalid_input("fleet.start", what);
+    let uri = spec.url.as_str().parse().map_err(|_| refused("its URL cannot be requested"))?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &spec.headers {
+        let mut value =
+            HeaderValue::from_str(value.expose()).map_err(|_| refused("a header cannot be sent"))?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    let server = instance.key.server.clone();
+    let era = fleet.era(&server);
+    let handshake = HttpUpstream::open(
+        server.clone(),
+        fleet.http.clone(),
+        uri,
+        headers,
+        era,
+        limits(instance, fleet),
+        &fleet.tasks,
+    );
+    match in_time(instance, fleet, handshake).await {
+        Ok(upstream) => {
+            fleet.remember_era(&server, upstream.info().version);
+            Ok(Running::Http(Arc::new(upstream)))
+        }
+        Err(error) => {
+            fleet.forget_era(&server);
+            Err(error)
+        }
+    }
+}
+
+fn limits(instance: &Instance, fleet: &Shared) -> Limits {
+    let config = &fleet.config;
+    let call = instance.spec.timeout.unwrap_or(config.call);
+    Limits { message: config.message, call, probe: config.probe }
+}
+
 enum Failure {
     Launch(Error),
     Handshake(Error),
@@ -129,11 +172,7 @@ async fn try_stdio(
     let key = &instance.key;
     let log = stderr::collect(stderr, Arc::clone(&instance.stderr), key.server.clone(), key.tenant.clone());
     fleet.tasks.spawn(log);
-    let limits = StdioLimits {
-        line: config.message,
-        call: instance.spec.timeout.unwrap_or(config.call),
-        probe: config.probe,
-    };
+    let limits = limits(instance, fleet);
     let handshake = StdioUpstream::open(key.server.clone(), stdout, stdin, era, limits, &fleet.tasks);
     match in_time(instance, fleet, handshake).await {
         Ok(upstream) => {

@@ -4,6 +4,8 @@
 //! which version of the protocol it speaks; the fleet never learns who the gateway's clients are.
 
 mod handshake;
+mod http;
+mod limits;
 pub(crate) mod line;
 mod mailbox;
 mod message;
@@ -19,7 +21,9 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
 pub use handshake::Era;
-pub use stdio::{StdioLimits, StdioUpstream};
+pub use http::{HttpClient, HttpUpstream};
+pub use limits::Limits;
+pub use stdio::StdioUpstream;
 
 use crate::protocol::{ProtocolVersion, ServerName};
 

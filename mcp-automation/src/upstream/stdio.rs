@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Downstream, Era, Notice, Reply, ServerInfo, Upstream,
+    Downstream, Era, Limits, Notice, Reply, ServerInfo, Upstream,
     handshake::{self, Discovered},
     line::{Line, Lines},
     message,
@@ -23,31 +23,13 @@ use crate::protocol::ServerName;
 /// Unreadable lines in a row after which a connection is given up.
 const GARBAGE: u32 = 1000;
 
-/// The limits of a stdio connection.
-#[derive(Debug, Clone)]
-pub struct StdioLimits {
-    /// Longest line a server may write, in bytes. Default 16 MiB.
-    pub line: usize,
-    /// Longest wait for a reply where the scope sets no earlier deadline. Default 300 s.
-    pub call: Duration,
-    /// How long a server may be silent to `server/discover` before it is taken for a legacy one that ignores
-    /// what it does not know. Default 2 s.
-    pub probe: Duration,
-}
-
-impl Default for StdioLimits {
-    fn default() -> Self {
-        Self { line: 16 << 20, call: Duration::from_secs(300), probe: Duration::from_secs(2) }
-    }
-}
-
 /// A live stdio connection.
 #[derive(Debug)]
 pub struct StdioUpstream {
     server: ServerName,
     info: ServerInfo,
     mux: Arc<Mux>,
-    limits: StdioLimits,
+    limits: Limits,
     closed: CancellationToken,
 }
 
@@ -67,7 +49,7 @@ impl StdioUpstream {
         output: R,
         input: W,
         era: Option<Era>,
-        limits: StdioLimits,
+        limits: Limits,
         tasks: &TaskTracker,
     ) -> Result<Self>
     where
@@ -77,7 +59,7 @@ impl StdioUpstream {
         let (mux, outbox) = Mux::new(server.clone());
         let mux = Arc::new(mux);
         let closed = CancellationToken::new();
-        tasks.spawn(read(Lines::new(output, limits.line), Arc::clone(&mux), closed.clone()));
+        tasks.spawn(read(Lines::new(output, limits.message), Arc::clone(&mux), closed.clone()));
         tasks.spawn(write(input, outbox, Arc::clone(&mux), closed.clone()));
         let guard = closed.drop_guard();
         let info = shake(&server, &mux, era, limits.probe).await?;
@@ -120,7 +102,7 @@ impl Upstream for StdioUpstream {
         params: Option<&RawValue>,
         downstream: &dyn Downstream,
     ) -> Result<Reply> {
-        let wait = scope.remaining(self.limits.call);
+        let wait = scope.remaining(self.limits.longest(method));
         let call = self.mux.call(self.info.version, method, params, downstream);
         tokio::time::timeout(wait, call).await.unwrap_or_else(|_| {
             Err(self.mux.error(ErrorKind::DeadlineExceeded, "did not answer within the deadline"))

@@ -71,7 +71,7 @@ pub fn config() -> FleetConfig {
 }
 
 pub fn fleet(servers: Vec<ServerSpec>, config: FleetConfig) -> Fleet {
-    Fleet::new(FleetSpec::new(servers).unwrap(), config)
+    Fleet::new(FleetSpec::new(servers).unwrap(), config).unwrap()
 }
 
 /// Calls a tool and gives the result, or the error object under `error`.
@@ -102,6 +102,36 @@ pub async fn call_until_back(fleet: &Fleet, tenant: &str, server: &str, tool: &s
             Err(error) if Instant::now() > until => panic!("never came back: {error:?}"),
             Err(error) => tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_millis(10))).await,
         }
+    }
+}
+
+/// `server.py` over HTTP; killed when dropped.
+pub struct HttpServer {
+    child: std::process::Child,
+    pub port: u16,
+}
+
+impl HttpServer {
+    pub fn start(mode: &str) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/server.py");
+        let mut command = std::process::Command::new("python3");
+        command.args([script, mode, "http"]).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+        Self { child, port: line.trim().parse().unwrap() }
+    }
+
+    pub fn spec(&self, server: &str) -> ServerSpec {
+        ServerSpec::http(name(server), format!("http://127.0.0.1:{}/mcp", self.port).parse().unwrap())
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,11 +1,19 @@
-"""A small MCP server over stdio whose manners are told by its arguments: python3 server.py MODE [MARK]."""
-import json, os, signal, subprocess, sys, threading, time
+"""A small MCP server whose manners are told by its arguments: python3 server.py MODE [http].
+
+Over stdio, or over streamable HTTP on a free port, which it prints.
+"""
+import json, os, signal, subprocess, sys, threading, time, uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MODE = sys.argv[1] if len(sys.argv) > 1 else "legacy"
 lock = threading.Lock()
+# Over HTTP: the response to the request that this thread handles.
+here = threading.local()
 
 
 def write(message):
+    if hasattr(here, "response"):
+        return here.response.event(message)
     with lock:
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
@@ -32,7 +40,14 @@ def call(id, name, arguments, params):
     elif name == "crash":
         os._exit(3)
     elif name == "hang":
-        pass
+        while hasattr(here, "response"):
+            time.sleep(0.05)
+            here.response.event({"jsonrpc": "2.0", "method": "notifications/still/here"})
+    elif name == "forget":
+        sessions.clear()
+        answer(id, {})
+    elif name == "headers":
+        answer(id, dict(here.response.headers.items()))
     elif name == "pid":
         answer(id, {"pid": os.getpid(), "env": dict(os.environ), "cwd": os.getcwd()})
     elif name == "garbage":
@@ -77,8 +92,10 @@ def call(id, name, arguments, params):
     elif name == "cancelled":
         answer(id, {"cancelled": cancelled})
     elif name == "sample":
-        asked["s1"] = id
+        asked["s1"] = threading.Event()
         write({"jsonrpc": "2.0", "id": "s1", "method": "sampling/createMessage", "params": {"maxTokens": 1}})
+        asked["s1"].wait()
+        answer(id, asked.pop("answer"))
     elif name == "notice":
         write({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
         answer(id, {})
@@ -100,7 +117,8 @@ def handle(message):
     if method is None:
         waiting = asked.pop(message["id"], None)
         if waiting is not None:
-            answer(waiting, {"got": message.get("result"), "refused": message.get("error")})
+            asked["answer"] = {"got": message.get("result"), "refused": message.get("error")}
+            waiting.set()
     elif method == "server/discover":
         if MODE == "modern":
             answer(id, {"resultType": "complete", "supportedVersions": ["2026-07-28"],
@@ -117,6 +135,8 @@ def handle(message):
             answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}})
     elif method == "notifications/cancelled":
         cancelled.append(params["requestId"])
+    elif method == "tools/call" and hasattr(here, "response"):
+        call(id, params["name"], params.get("arguments") or {}, params)
     elif method == "tools/call":
         worker = threading.Thread(target=call, args=(id, params["name"], params.get("arguments") or {}, params))
         worker.daemon = True
@@ -125,8 +145,77 @@ def handle(message):
         refuse(id, -32601, "Method not found")
 
 
+sessions = set()
+
+
+class Http(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def plain(self, status, headers=(), body=b""):
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def event(self, message):
+        data = ("data: " + json.dumps(message) + "\r\n\r\n").encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def do_DELETE(self):
+        sessions.discard(self.headers.get("Mcp-Session-Id"))
+        self.plain(204)
+
+    def do_GET(self):
+        self.plain(405)
+
+    def do_POST(self):
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        method = message.get("method")
+        extra = []
+        if MODE == "modern":
+            if method and self.headers.get("Mcp-Method") != method:
+                error = {"code": -32020, "message": "Mcp-Method"}
+                body = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": error}).encode()
+                return self.plain(400, [("Content-Type", "application/json")], body)
+        elif method == "initialize":
+            session = uuid.uuid4().hex
+            sessions.add(session)
+            extra = [("Mcp-Session-Id", session)]
+        elif method != "server/discover" and self.headers.get("Mcp-Session-Id") not in sessions:
+            return self.plain(404)
+        elif method == "server/discover":
+            return self.plain(400)
+        if method is None or "id" not in message:
+            handle(message)
+            return self.plain(202)
+        self.send_response(200)
+        for name, value in [("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")] + extra:
+            self.send_header(name, value)
+        self.end_headers()
+        here.response = self
+        try:
+            handle(message)
+            self.wfile.write(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            if MODE == "modern":
+                cancelled.append(message["id"])
+            self.close_connection = True
+        finally:
+            del here.response
+
+
 if MODE == "exits":
     sys.exit(7)
+if len(sys.argv) > 2 and sys.argv[2] == "http":
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "0"))), Http)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
 if MODE == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for line in sys.stdin:
