@@ -2,46 +2,19 @@
 
 mod support;
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use mcp_automation::{
     fleet::Fleet,
-    upstream::{Deaf, Downstream, Reply, Upstreams},
+    upstream::{Deaf, Upstreams},
 };
-use mcp_core::{ErrorKind, Result, error::Detail};
+use mcp_core::{ErrorKind, error::Detail};
 use serde_json::{
-    Value, json,
+    json,
     value::{RawValue, to_raw_value},
 };
 use support::*;
-
-/// Remembers what comes and answers every request.
-#[derive(Default)]
-struct Ear(Mutex<Vec<(String, Value)>>);
-
-impl Ear {
-    fn hear(&self, method: &str, params: Option<&RawValue>) {
-        let params = params.map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap());
-        self.0.lock().unwrap().push((method.to_owned(), params));
-    }
-}
-
-#[async_trait]
-impl Downstream for Ear {
-    async fn notify(&self, method: &str, params: Option<&RawValue>) {
-        self.hear(method, params);
-    }
-
-    async fn request(&self, method: &str, params: Option<&RawValue>) -> Result<Reply> {
-        self.hear(method, params);
-        Ok(Reply::Result(to_raw_value(&json!({ "sampled": true })).unwrap()))
-    }
-}
 
 async fn on_every_transport<F: AsyncFn(&Fleet, &str)>(promise: F) {
     for mode in ["legacy", "modern"] {

@@ -16,7 +16,7 @@ use crate::upstream::{Era, HttpUpstream, Limits, StdioUpstream, Upstream};
 
 /// A server that has shaken hands.
 pub(super) enum Running {
-    Stdio { upstream: Arc<StdioUpstream>, guard: Guard },
+    Stdio { upstream: Arc<StdioUpstream>, guard: Box<Guard> },
     Http(Arc<HttpUpstream>),
 }
 
@@ -177,7 +177,7 @@ async fn try_stdio(
     match in_time(instance, fleet, handshake).await {
         Ok(upstream) => {
             fleet.remember_era(&key.server, upstream.info().version);
-            Ok(Running::Stdio { upstream: Arc::new(upstream), guard })
+            Ok(Running::Stdio { upstream: Arc::new(upstream), guard: Box::new(guard) })
         }
         Err(error) => {
             let error = match guard.stop().await {

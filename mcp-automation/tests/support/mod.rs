@@ -9,21 +9,25 @@
 )]
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use mcp_automation::{
     fleet::{Fleet, FleetConfig, FleetSpec, ServerSpec, TransportSpec, launcher::Launcher},
     protocol::ServerName,
-    upstream::{Deaf, Reply, Upstream, Upstreams},
+    upstream::{Deaf, Downstream, Reply, Upstream, Upstreams},
 };
 use mcp_core::{
     Result, Scope,
     key::Secret,
     scope::{Permissions, PlatformScope, Principal, PrincipalId, PrincipalKind, TenantId},
 };
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 pub fn name(text: &str) -> ServerName {
     ServerName::parse(text).unwrap()
@@ -132,6 +136,29 @@ impl Drop for HttpServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Remembers what comes and answers every request.
+#[derive(Default)]
+pub struct Ear(pub Mutex<Vec<(String, Value)>>);
+
+impl Ear {
+    fn hear(&self, method: &str, params: Option<&RawValue>) {
+        let params = params.map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap());
+        self.0.lock().unwrap().push((method.to_owned(), params));
+    }
+}
+
+#[async_trait]
+impl Downstream for Ear {
+    async fn notify(&self, method: &str, params: Option<&RawValue>) {
+        self.hear(method, params);
+    }
+
+    async fn request(&self, method: &str, params: Option<&RawValue>) -> Result<Reply> {
+        self.hear(method, params);
+        Ok(Reply::Result(to_raw_value(&json!({ "sampled": true })).unwrap()))
     }
 }
 

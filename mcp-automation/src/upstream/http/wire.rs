@@ -158,13 +158,12 @@ struct Named {
 fn header_text(text: String) -> String {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let bytes = text.as_bytes();
-    let plain = bytes.iter().all(|byte| (0x20..=0x7e).contains(byte))
-        && !blank(bytes.first())
-        && !blank(bytes.last())
-        && !(text.starts_with("=?base64?") && text.ends_with("?="));
-    match plain {
-        true => text,
-        false => format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text)),
+    let unfit =
+        !bytes.iter().all(|byte| (0x20..=0x7e).contains(byte)) || blank(bytes.first()) || blank(bytes.last());
+    let ambiguous = text.starts_with("=?base64?") && text.ends_with("?=");
+    match unfit || ambiguous {
+        false => text,
+        true => format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text)),
     }
 }
 
