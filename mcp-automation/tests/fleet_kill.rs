@@ -1,4 +1,5 @@
 //! Whatever is killed, nothing is left running.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod support;
 

@@ -41,7 +41,7 @@ fn main() {
 async fn host(mut command: impl Iterator<Item = String>) {
     let program = command.next().unwrap();
     let spec = FleetSpec::new(vec![ServerSpec::stdio(name("py"), program, command)]).unwrap();
-    let fleet = Fleet::new(spec, FleetConfig::default()).unwrap();
+    let fleet = Fleet::new(spec, FleetConfig::default());
     fleet.connect(&scope("acme"), &name("py")).await.unwrap();
     println!("{}", fleet.status(&operator())[0].state.as_str());
     tokio::task::spawn_blocking(|| std::io::stdin().lines().count()).await.unwrap();

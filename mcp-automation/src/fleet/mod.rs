@@ -20,7 +20,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -53,7 +53,8 @@ pub struct Fleet {
 /// What instances have in common.
 struct Shared {
     config: FleetConfig,
-    http: HttpClient,
+    /// Made when the first HTTP server is connected to.
+    http: OnceLock<HttpClient>,
     servers: Vec<Arc<ServerSpec>>,
     instances: Mutex<HashMap<Key, Arc<Instance>>>,
     /// The era each server turned out to be of, so that later instances need not find out.
@@ -66,13 +67,11 @@ struct Shared {
 
 impl Fleet {
     /// A fleet that has started nothing yet.
-    ///
-    /// # Errors
-    /// As [`HttpClient::new`].
-    pub fn new(spec: FleetSpec, config: FleetConfig) -> Result<Self> {
+    #[must_use]
+    pub fn new(spec: FleetSpec, config: FleetConfig) -> Self {
         let servers = spec.servers().iter().cloned().map(Arc::new).collect();
         let shared = Shared {
-            http: HttpClient::new()?,
+            http: OnceLock::new(),
             config,
             servers,
             instances: Mutex::default(),
@@ -82,7 +81,7 @@ impl Fleet {
             closing: AtomicBool::new(false),
             bell: Arc::new(Notify::new()),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
     }
 
     /// Every instance, and every server without one, in the operator's order.
@@ -282,6 +281,15 @@ impl Shared {
 
     fn matching(&self, wanted: impl Fn(&Key) -> bool) -> Vec<Arc<Instance>> {
         self.table().iter().filter(|(key, _)| wanted(key)).map(|(_, instance)| Arc::clone(instance)).collect()
+    }
+
+    fn http(&self) -> Result<HttpClient> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
+        }
+        // Two at once make two, of which one is kept.
+        let client = HttpClient::new()?;
+        Ok(self.http.get_or_init(|| client).clone())
     }
 
     fn era(&self, server: &ServerName) -> Option<Era> {

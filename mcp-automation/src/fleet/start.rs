@@ -118,7 +118,7 @@ async fn start_http(instance: &Instance, spec: &HttpSpec, fleet: &Shared) -> Res
     let era = fleet.era(&server);
     let handshake = HttpUpstream::open(
         server.clone(),
-        fleet.http.clone(),
+        fleet.http()?,
         uri,
         headers,
         era,

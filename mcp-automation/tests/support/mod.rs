@@ -75,7 +75,7 @@ pub fn config() -> FleetConfig {
 }
 
 pub fn fleet(servers: Vec<ServerSpec>, config: FleetConfig) -> Fleet {
-    Fleet::new(FleetSpec::new(servers).unwrap(), config).unwrap()
+    Fleet::new(FleetSpec::new(servers).unwrap(), config)
 }
 
 /// Calls a tool and gives the result, or the error object under `error`.
