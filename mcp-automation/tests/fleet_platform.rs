@@ -14,9 +14,13 @@ use std::{
 
 use mcp_automation::{
     fleet::{Fleet, FleetConfig, FleetSpec, ServerSpec, launcher},
+    protocol::ProtocolVersion,
     upstream::Upstreams as _,
 };
+use mcp_fixture::{FixtureArgs, Protocol};
+use serde_json::{json, value::to_raw_value};
 use support::*;
+use tokio_util::sync::CancellationToken;
 
 /// As long as a launcher may take, and a little for the machine.
 const GONE: Duration = Duration::from_secs(7);
@@ -26,15 +30,62 @@ fn main() {
     launcher::run_if_launched();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("host") {
-        return runtime.block_on(host(arguments));
+    match arguments.next().as_deref() {
+        Some("host") => return runtime.block_on(host(arguments)),
+        Some("fixture") => return runtime.block_on(fixture(arguments)),
+        _ => {}
     }
-    println!("\nrunning 2 tests");
+    println!("\nrunning 3 tests");
+    runtime.block_on(a_real_server());
+    println!("test a_server_on_the_official_sdk_is_called_over_both_transports_in_both_eras ... ok");
     runtime.block_on(ends(|platform| platform.kill().unwrap()));
     println!("test killing_the_platform_ends_its_servers ... ok");
     runtime.block_on(ends(|platform| drop(platform.stdin.take())));
     println!("test a_platform_that_ends_in_order_ends_its_servers ... ok");
-    println!("\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n");
+    println!("\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n");
+}
+
+/// The fixture, a server on the official SDK, as a process.
+async fn fixture(mut arguments: impl Iterator<Item = String>) {
+    let protocol = match arguments.next().as_deref() {
+        Some("2026-07-28") => Protocol::Modern,
+        _ => Protocol::Legacy,
+    };
+    mcp_fixture::run(FixtureArgs { protocol, ..FixtureArgs::default() }).await;
+}
+
+async fn a_real_server() {
+    for (protocol, version) in
+        [(Protocol::Legacy, ProtocolVersion::V2025_11_25), (Protocol::Modern, ProtocolVersion::V2026_07_28)]
+    {
+        let program = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
+        let stdio = ServerSpec::stdio(name("stdio"), program, ["fixture".to_owned(), version.to_string()]);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let router = mcp_fixture::router(&FixtureArgs { protocol, ..FixtureArgs::default() }, stop.clone());
+        let serving = tokio::spawn(axum::serve(listener, router).into_future());
+        let http = ServerSpec::http(name("http"), url.parse().unwrap());
+        let fleet = Fleet::new(FleetSpec::new(vec![stdio, http]).unwrap(), FleetConfig::default());
+        for server in ["stdio", "http"] {
+            let scope = scope("acme");
+            let upstream = fleet.connect(&scope, &name(server)).await.unwrap();
+            assert_eq!(upstream.info().version, version, "{server}");
+            let reply = call(&*upstream, &scope, "echo", json!({ "text": "hi" })).await.unwrap();
+            assert_eq!(reply["structuredContent"], json!({ "text": "hi" }));
+            let params = to_raw_value(&json!({ "name": "slow", "arguments": { "ms": 100, "steps": 3 }, "_meta": { "progressToken": "t" } })).unwrap();
+            let ear = Ear::default();
+            let reply = value(upstream.call(&scope, "tools/call", Some(&params), &ear).await.unwrap());
+            let heard = ear.0.into_inner().unwrap();
+            assert!(
+                heard.len() == 3 && heard.iter().all(|(_, params)| params["progressToken"] == "t"),
+                "{reply} {heard:?}"
+            );
+        }
+        fleet.shutdown(Duration::ZERO).await;
+        stop.cancel();
+        serving.abort();
+    }
 }
 
 /// The platform: starts one server and keeps it until its standard input ends.
