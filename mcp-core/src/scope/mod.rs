@@ -7,11 +7,13 @@
 mod id;
 mod platform;
 mod principal;
+pub(crate) mod schema;
 mod tenant_scope;
 mod trace;
 
 pub use id::{PrincipalId, RequestId, TenantId};
 pub use platform::PlatformScope;
 pub use principal::{Permission, Permissions, Principal, PrincipalKind};
+pub use schema::SchemaName;
 pub use tenant_scope::Scope;
 pub use trace::TraceContext;

@@ -95,7 +95,6 @@ mod fault;
 pub(crate) mod ident;
 mod isolation;
 mod migrations;
-mod name;
 mod placement;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -103,9 +102,9 @@ pub mod postgres;
 pub mod sqlite;
 mod tx;
 
+pub use crate::scope::SchemaName;
 pub use fault::{OrFault, fault};
 pub use isolation::IsolationMode;
 pub use migrations::{Migration, Migrations};
-pub use name::SchemaName;
 pub use placement::Placement;
 pub use tx::{Backend, ControlRead, ControlTx, TenantRead, TenantTx};

@@ -32,7 +32,8 @@ const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 ///
 /// When the tenant is suspended, calls in flight are dropped and open streams end with an error, at once for
 /// a suspension made in this process and within the directory's poll interval otherwise. What is inside must
-/// be cancel-safe.
+/// be cancel-safe. A credential that expires or is revoked lets nothing new in, but ends no call or stream
+/// that was let in before: only closing the tenant does.
 ///
 /// Goes inside [`AuthenticateLayer`](super::AuthenticateLayer).
 #[derive(Debug, Clone)]

@@ -19,9 +19,10 @@ pub use directory::{DirectoryConfig, KnownTenant, TenantDirectory};
 pub use file::{DeclaredTenant, declared_tenants};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use isolation::TierModes;
+pub use mcp_core::scope::SchemaName;
 pub use memory::MemoryTenantStore;
 pub use model::{NewTenant, Tenant, TenantLimits, TenantProfile, TenantStatus};
-pub use name::{Name, SchemaName};
+pub use name::Name;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresTenantStore;
 #[cfg(feature = "sqlite")]

@@ -133,7 +133,7 @@ pub struct NewTenant {
     pub id: TenantId,
     /// What it is.
     pub profile: TenantProfile,
-    /// Its database schema, for ever. Default [`SchemaName::of`] its id.
+    /// Its database schema, for ever. Default [`SchemaName::of_tenant`] its id.
     pub schema: SchemaName,
     /// Makes trying again safe: the same key with the same tenant answers with what the first call made.
     /// 1–128 printable ASCII characters. Default none.
@@ -144,7 +144,7 @@ impl NewTenant {
     /// A tenant with every default.
     #[must_use]
     pub fn new(id: TenantId, name: impl Into<String>) -> Self {
-        let schema = SchemaName::of(&id);
+        let schema = SchemaName::of_tenant(&id);
         Self { id, profile: TenantProfile::named(name), schema, idempotency_key: None }
     }
 

@@ -5,7 +5,7 @@ use mcp_core::{
     PlatformScope, Result,
     scope::TenantId,
     sql::{
-        self, OrFault as _,
+        OrFault as _,
         postgres::{ControlTx, PgKernel, query, query_as, query_scalar},
     },
 };
@@ -79,9 +79,8 @@ impl TenantStore for PostgresTenantStore {
         let idempotency_key = new.idempotency_key.clone();
         let tenant = row::created(new, revision, tx.now());
         insert(&mut tx, &tenant, idempotency_key).await?;
-        let (mode, schema) =
-            (self.modes.of(&tenant.profile.tier), sql::SchemaName::parse(tenant.schema.as_str())?);
-        self.kernel.place(&mut tx, &tenant.id, mode, Some(&schema)).await?;
+        let mode = self.modes.of(&tenant.profile.tier);
+        self.kernel.place(&mut tx, &tenant.id, mode, Some(&tenant.schema)).await?;
         record(&mut tx, row::change(scope, ("create", "created"), &tenant)).await?;
         tx.commit().await?;
         self.kernel.provision(scope, &tenant.id).await?;

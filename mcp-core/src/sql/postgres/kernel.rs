@@ -15,14 +15,16 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
-    scope::{PlatformScope, Scope, TenantId},
+    scope::{
+        PlatformScope, Scope, TenantId,
+        schema::{CONTROL_SCHEMA, DATA_SCHEMA},
+    },
     sql::{
         IsolationMode, Migrations, Placement, SchemaName,
         begin::{begun, uncancelled, wait_of},
         cached,
         fault::OrFault,
         migrations::{Plan, Set},
-        name::{CONTROL_SCHEMA, DATA_SCHEMA},
         tx::Context,
     },
 };
