@@ -28,6 +28,8 @@ pub mod error;
 pub mod event;
 pub mod key;
 pub mod layer;
+#[cfg(feature = "sql")]
+pub mod lease;
 pub mod limit;
 pub mod scope;
 #[cfg(feature = "sql")]

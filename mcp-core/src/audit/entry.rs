@@ -65,10 +65,11 @@ impl Entry {
         })
     }
 
-    /// The hash that links this record behind `prev` as number `seq` of `chain`.
+    /// The hash that links this record, at `record_seq` in its table, behind `prev` as number `seq` of `chain`.
     ///
     /// Every part is preceded by its length, so that no two records have the same form.
-    pub fn link(&self, chain: &Chain, seq: i64, prev: &[u8; 32]) -> [u8; 32] {
+    #[must_use]
+    pub fn link(&self, chain: &Chain, seq: i64, record_seq: i64, prev: &[u8; 32]) -> [u8; 32] {
         let time = self.time.as_micros().to_be_bytes();
         let mut context = Context::new(&SHA256);
         for part in [
@@ -76,6 +77,7 @@ impl Entry {
             chain.as_str().as_bytes(),
             &seq.to_be_bytes(),
             prev,
+            &record_seq.to_be_bytes(),
             self.id.as_bytes(),
             &time,
             self.actor.as_bytes(),
@@ -92,6 +94,7 @@ impl Entry {
     }
 
     /// Whether the detail is what was hashed, or erased.
+    #[must_use]
     pub fn detail_is_sound(&self) -> bool {
         self.detail.as_deref().is_none_or(|detail| sha256(detail) == self.detail_digest)
     }
@@ -138,11 +141,11 @@ mod tests {
     #[test]
     fn every_field_is_part_of_the_link() {
         let entry = Entry::new(record(), Timestamp::from_micros(1)).unwrap();
-        let base = entry.link(&Chain::Platform, 1, &[0; 32]);
+        let base = entry.link(&Chain::Platform, 1, 9, &[0; 32]);
         let altered = |alter: &dyn Fn(&mut Entry)| {
             let mut copy = entry.clone();
             alter(&mut copy);
-            copy.link(&Chain::Platform, 1, &[0; 32])
+            copy.link(&Chain::Platform, 1, 9, &[0; 32])
         };
         for (field, hash) in [
             ("id", altered(&|e| e.id = Uuid::nil())),
@@ -154,8 +157,9 @@ mod tests {
             ("request_id", altered(&|e| e.request_id.push('x'))),
             ("digest", altered(&|e| e.detail_digest[0] ^= 1)),
             ("border", altered(&|e| (e.actor, e.action) = ("u1t".into(), "enant.suspend".into()))),
-            ("seq", entry.link(&Chain::Platform, 2, &[0; 32])),
-            ("prev", entry.link(&Chain::Platform, 1, &[1; 32])),
+            ("seq", entry.link(&Chain::Platform, 2, 9, &[0; 32])),
+            ("place", entry.link(&Chain::Platform, 1, 8, &[0; 32])),
+            ("prev", entry.link(&Chain::Platform, 1, 9, &[1; 32])),
         ] {
             assert_ne!(hash, base, "{field}");
         }
@@ -164,12 +168,12 @@ mod tests {
     #[test]
     fn an_erased_detail_keeps_the_link_and_an_altered_one_shows() {
         let mut entry = Entry::new(record(), Timestamp::from_micros(1)).unwrap();
-        let before = entry.link(&Chain::Platform, 1, &[0; 32]);
+        let before = entry.link(&Chain::Platform, 1, 9, &[0; 32]);
         entry.detail = Some("{}".into());
         assert!(!entry.detail_is_sound());
         entry.detail = None;
         assert!(entry.detail_is_sound());
-        assert_eq!(entry.link(&Chain::Platform, 1, &[0; 32]), before);
+        assert_eq!(entry.link(&Chain::Platform, 1, 9, &[0; 32]), before);
     }
 
     #[test]

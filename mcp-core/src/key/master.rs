@@ -4,7 +4,7 @@
 //! it does not open. The master key seals directly for now; envelope encryption, a data key per tenant
 //! wrapped by this key or by a vault, comes on top of it and changes neither file nor callers.
 
-use std::{fs::OpenOptions, io, io::Write as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -13,10 +13,15 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroize as _;
 
-use super::Secret;
+use super::{
+    Secret,
+    file::{self, KeyFile},
+};
 use crate::error::{Error, Result};
 
 const KEY_LEN: usize = 32;
+
+const MASTER: KeyFile = KeyFile { operation: "key.master", what: "master key" };
 
 /// Names the layout of a sealed value, so that a later layout can be told from this one.
 const VERSION: u8 = 1;
@@ -58,27 +63,14 @@ impl MasterKey {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the file holds something else or others may read
     /// it, [`Unavailable`](crate::ErrorKind::Unavailable) if it can be neither read nor created.
     pub fn load_or_create(path: &Path) -> Result<Self> {
-        if let Some(key) = Self::load(path)? {
-            return Ok(key);
-        }
-        let mut bytes = random()?;
-        let mut text = STANDARD.encode(bytes);
-        bytes.zeroize();
-        let created = create_once(path, text.as_bytes());
-        text.zeroize();
-        created.map_err(|error| unreadable(path, error))?;
-        Self::load(path)?
-            .ok_or_else(|| Error::unavailable("key.master", "the master key file vanished at start-up"))
-    }
-
-    fn load(path: &Path) -> Result<Option<Self>> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => Secret::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(path, error)),
+        let make = || {
+            let mut bytes = random()?;
+            let text = STANDARD.encode(bytes);
+            bytes.zeroize();
+            Ok(Secret::new(text))
         };
-        private_to_owner(path)?;
-        Self::from_base64(&text).map(Some).map_err(|error| error.with_context("file", path.display()))
+        let text = file::load_or_create(path, &MASTER, make)?;
+        Self::from_base64(&text).map_err(|error| error.with_context("file", path.display()))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -158,55 +150,8 @@ fn random() -> Result<[u8; KEY_LEN]> {
     Ok(bytes)
 }
 
-/// Writes a complete file and gives it its name in one step, unless another process was first.
-fn create_once(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension(format!("{}.draft", uuid::Uuid::new_v4().simple()));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&draft).and_then(|mut file| {
-        file.write_all(contents)?;
-        file.sync_all()
-    });
-    let linked = written.and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    let removed = std::fs::remove_file(&draft);
-    linked.and(removed)?;
-    // Without this a power cut could take the name, and with it everything sealed since.
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) if cfg!(unix) => std::fs::File::open(parent)?.sync_all(),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(unix)]
-fn private_to_owner(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).map_err(|error| unreadable(path, error))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(Error::invalid_input(
-            "key.master",
-            format!("others may read the master key file; run `chmod 600 {}`", path.display()),
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn private_to_owner(_: &Path) -> Result<()> {
-    Ok(())
-}
-
 fn malformed() -> Error {
     Error::invalid_input("key.master", "a master key is the standard base64 of exactly 32 bytes")
-}
-
-fn unreadable(path: &Path, error: io::Error) -> Error {
-    Error::unavailable("key.master", format!("cannot read or create the master key file {}", path.display()))
-        .with_source(error)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Secrets in memory, and the key that seals those at rest.
 
+pub(crate) mod file;
 mod master;
 mod secret;
 

@@ -64,8 +64,12 @@ impl<DB: Backend> Open<DB> {
 
     async fn audit(&mut self, chain: &str, record: AuditRecord) -> Result<Uuid> {
         let entry = Entry::new(record, self.context.clock.now())?;
-        DB::insert_audit(&mut self.tx, chain, &entry).await?;
+        self.append(chain, &entry).await?;
         Ok(entry.id)
+    }
+
+    async fn append(&mut self, chain: &str, entry: &Entry) -> Result<()> {
+        DB::insert_audit(&mut self.tx, chain, entry).await
     }
 
     async fn commit(self) -> Result<()> {
@@ -129,6 +133,11 @@ impl<DB: Backend> TenantTx<DB> {
         self.open.audit(self.tenant.as_str(), record).await
     }
 
+    /// Appends an entry that was made earlier, as denials are.
+    pub(crate) async fn append(&mut self, entry: &Entry) -> Result<()> {
+        self.open.append(self.tenant.as_str(), entry).await
+    }
+
     /// Commits.
     ///
     /// # Errors
@@ -188,6 +197,11 @@ impl<DB: Backend> ControlTx<DB> {
     /// As [`TenantTx::audit`].
     pub async fn audit(&mut self, record: AuditRecord) -> Result<Uuid> {
         self.open.audit(PLATFORM, record).await
+    }
+
+    /// As [`TenantTx::append`].
+    pub(crate) async fn append(&mut self, entry: &Entry) -> Result<()> {
+        self.open.append(PLATFORM, entry).await
     }
 
     /// Commits. As [`TenantTx::commit`].

@@ -1,0 +1,226 @@
+//! Where audit records and their seals are kept, and the pure part of sealing.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{AuditKey, Chain, Checkpoint, Entry};
+use crate::{
+    clock::Timestamp,
+    error::{Error, ErrorKind, Result},
+    scope::PlatformScope,
+};
+
+/// A record with its place in its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// The place in the table: unique and ascending within a chain, not gapless.
+    pub record_seq: i64,
+    /// The record.
+    pub entry: Entry,
+}
+
+/// One link of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// The link's number in its chain: 1, 2, 3 …
+    pub seq: i64,
+    /// The record it links.
+    pub record_id: Uuid,
+    /// That record's place in its table.
+    pub record_seq: i64,
+    /// The hash of the link before; zeros in the first.
+    pub prev_hash: [u8; 32],
+    /// This link's hash: [`Entry::link`].
+    pub hash: [u8; 32],
+}
+
+/// A link with the record it names, where that is still there.
+#[derive(Debug, Clone)]
+pub struct SealedEntry {
+    /// The link.
+    pub seal: Seal,
+    /// The record.
+    pub record: Option<StoredEntry>,
+}
+
+/// The last link of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// Its number; 0 if nothing has been sealed.
+    pub seq: i64,
+    /// Its hash; zeros if nothing has been sealed.
+    pub hash: [u8; 32],
+    /// The fencing token of whoever sealed it.
+    pub fence: i64,
+}
+
+/// How to seal one batch.
+#[derive(Debug)]
+pub struct SealOrder<'a> {
+    /// The sealer's fencing token.
+    pub fence: i64,
+    /// When.
+    pub now: Timestamp,
+    /// At most this many records.
+    pub limit: u32,
+    /// Signs the checkpoint.
+    pub key: &'a AuditKey,
+}
+
+/// What sealing a batch came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedBatch {
+    /// Records that were linked.
+    pub sealed: u64,
+    /// Records that remain.
+    pub left: u64,
+}
+
+/// The direction and place of a page of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// Begin behind this record; at the start without.
+    pub after: Option<Uuid>,
+    /// The latest first, rather than the earliest.
+    pub newest_first: bool,
+}
+
+/// Where audit records and their seals are kept: in the same database as the state they speak of.
+///
+/// # What it promises
+/// 1. [`append`](Self::append) commits all entries or none.
+/// 2. [`seal`](Self::seal) links records in the order in which they became visible to readers, each once.
+/// 3. `seal` commits links and checkpoint together, and only if no link of the chain has a higher fence.
+/// 4. [`sealed`](Self::sealed) shows every link, also where its record is gone.
+/// 5. [`strays`](Self::strays) are the records that sealing has passed over and will never reach.
+/// 6. Reading one chain shows nothing of another.
+#[async_trait]
+pub trait AuditStore: Send + Sync + std::fmt::Debug {
+    /// The next chains behind `after`, at most `limit`: the platform's, then those of all tenants that have a
+    /// place, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn chains(&self, scope: &PlatformScope, after: Option<&Chain>, limit: u32) -> Result<Vec<Chain>>;
+
+    /// Appends entries to a chain, in one transaction.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the tenant has no place; those of the store.
+    async fn append(&self, scope: &PlatformScope, chain: &Chain, entries: &[Entry]) -> Result<()>;
+
+    /// Seals the next records of a chain, in one transaction.
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::ErrorKind::Conflict) if someone with a higher fence has sealed this chain;
+    /// otherwise as [`append`](Self::append).
+    async fn seal(&self, scope: &PlatformScope, chain: &Chain, order: &SealOrder<'_>) -> Result<SealedBatch>;
+
+    /// The last link of a chain.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    async fn head(&self, scope: &PlatformScope, chain: &Chain) -> Result<Head>;
+
+    /// The next links with a number above `after`, in their order.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`Corrupted`](crate::ErrorKind::Corrupted) if one cannot be read.
+    async fn sealed(
+        &self,
+        scope: &PlatformScope,
+        chain: &Chain,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<SealedEntry>>;
+
+    /// The hashes of the links with these numbers (at most 500), in the order of their numbers; those that
+    /// do not exist are left out.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    async fn hashes(
+        &self,
+        scope: &PlatformScope,
+        chain: &Chain,
+        seqs: &[i64],
+    ) -> Result<Vec<(i64, [u8; 32])>>;
+
+    /// The next checkpoints of a chain with a number above `after`, in their order.
+    ///
+    /// # Errors
+    /// As [`sealed`](Self::sealed).
+    async fn checkpoints(
+        &self,
+        scope: &PlatformScope,
+        chain: &Chain,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Checkpoint>>;
+
+    /// How many records wait to be sealed.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    async fn unsealed(&self, scope: &PlatformScope, chain: &Chain) -> Result<u64>;
+
+    /// The ids of records, at most `limit`, that are not sealed and never will be.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    async fn strays(&self, scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<String>>;
+
+    /// The records of one window, in the order of their places in the table.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the window's record is not of this chain;
+    /// otherwise as [`append`](Self::append).
+    async fn records(
+        &self,
+        scope: &PlatformScope,
+        chain: &Chain,
+        window: Window,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>>;
+}
+
+/// Refuses a sealer whose token is older than the one that sealed last.
+pub(crate) fn require_fence(head: &Head, fence: i64) -> Result<()> {
+    if fence >= head.fence {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Conflict, "audit.seal", "another sealer has taken over this chain"))
+}
+
+/// Links records behind `head`, in the order given.
+pub(crate) fn link(chain: &Chain, head: &Head, records: &[StoredEntry]) -> Vec<Seal> {
+    let mut prev_hash = head.hash;
+    (head.seq + 1..)
+        .zip(records)
+        .map(|(seq, record)| {
+            let hash = record.link(chain, seq, &prev_hash);
+            let seal =
+                Seal { seq, record_id: record.entry.id, record_seq: record.record_seq, prev_hash, hash };
+            prev_hash = hash;
+            seal
+        })
+        .collect()
+}
+
+impl StoredEntry {
+    /// The hash that links this record behind `prev` as number `seq` of `chain`.
+    #[must_use]
+    pub fn link(&self, chain: &Chain, seq: i64, prev: &[u8; 32]) -> [u8; 32] {
+        self.entry.link(chain, seq, self.record_seq, prev)
+    }
+}
+
+/// What is said of a stored value that cannot be read.
+pub(crate) fn damaged(what: &'static str) -> Error {
+    Error::new(ErrorKind::Corrupted, "audit.read", format!("a stored {what} of the audit log is damaged"))
+}
+
+/// A stored digest.
+pub(crate) fn digest_of(bytes: &[u8]) -> Result<[u8; 32]> {
+    bytes.try_into().map_err(|_| damaged("hash"))
+}
