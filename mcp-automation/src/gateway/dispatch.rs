@@ -1,11 +1,10 @@
 //! From a method to its answer, for clients of every version.
 
-use mcp_core::Scope;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    failure,
+    bridge, failure,
     level::Level,
     listing::Kind,
     method::Method,
@@ -92,14 +91,14 @@ impl Shared {
                     }
                     list.map(Answer::Own)
                 }
-                Endpoint::Server(server) => self.forward(scope, server, method, params, downstream).await,
+                Endpoint::Server(server) => self.forward(caller, server, method, params, downstream).await,
             },
             Method::CallTool => self.call_named(caller, method, Kind::Tools, params, downstream).await,
             Method::GetPrompt => self.call_named(caller, method, Kind::Prompts, params, downstream).await,
             Method::ReadResource => {
                 let uri = text_of(target(params)?.uri, "uri")?;
                 let owner = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
-                self.forward(scope, &owner, method, params, downstream).await
+                self.forward(caller, &owner, method, params, downstream).await
             }
             Method::Complete => self.complete(caller, params, downstream).await,
         }
@@ -120,7 +119,7 @@ impl Shared {
         let owner = self.owner_of_name(scope, endpoint, kind, &name).await?;
         let renamed = rename(params, written, &owner.name, &name);
         let params = renamed.as_deref().unwrap_or(params);
-        let answer = self.forward(scope, &owner.server, method, Some(params), downstream).await?;
+        let answer = self.forward(caller, &owner.server, method, Some(params), downstream).await?;
         if may_mean_unknown(&answer)
             && let Some(fault) = self.unknown_at_server(scope, endpoint, kind, &owner).await
         {
@@ -145,24 +144,28 @@ impl Shared {
                 self.owner_of_name(scope, endpoint, Kind::Prompts, &name).await?;
             let renamed = rename(params, reference.name, &inner, &name);
             let params = renamed.as_deref().unwrap_or(params);
-            return self.forward(scope, &server, Method::Complete, Some(params), downstream).await;
+            return self.forward(caller, &server, Method::Complete, Some(params), downstream).await;
         }
         let uri = text_of(reference.uri, "ref.uri")?;
         let server = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
-        self.forward(scope, &server, Method::Complete, Some(params), downstream).await
+        self.forward(caller, &server, Method::Complete, Some(params), downstream).await
     }
 
-    /// Sends a request to one server as it is.
+    /// Sends a request to one server, as it is if both sides are of one era.
     async fn forward(
         &self,
-        scope: &Scope,
+        caller: &Caller,
         server: &ServerName,
         method: Method,
         params: Option<&RawValue>,
         downstream: &dyn Downstream,
     ) -> Result<Answer, Fault> {
+        let scope = &caller.scope;
         let called = async {
             let upstream = self.connect(scope, server).await?;
+            let crosses = caller.client.is_stateless() && !upstream.info().version.is_stateless();
+            let bridged = params.filter(|_| crosses).and_then(bridge::for_session);
+            let params = bridged.as_deref().or(params);
             upstream.call(scope, method.as_str(), params, downstream).await
         };
         let timeout = scope.remaining(self.config.call_timeout);

@@ -23,10 +23,12 @@
 //!
 //! # What passes unread
 //! `params`, results and errors pass byte for byte, unknown members, number spellings and order included.
-//! Changed is only: a tool's or prompt's name where it is prefixed; and towards stateless clients the members
-//! `resultType`, `ttlMs` and `cacheScope`, added where a server wrote none.
+//! Changed is only: a tool's or prompt's name where it is prefixed; towards stateless clients the members
+//! `resultType`, `ttlMs` and `cacheScope`, added where a server wrote none; and from them to servers with
+//! sessions the members of `_meta` that stand for a session, taken out.
 
 mod body;
+mod bridge;
 mod catalog;
 mod config;
 mod cursor;

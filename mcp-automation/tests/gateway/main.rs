@@ -4,7 +4,10 @@
 mod aggregate;
 mod bad_input;
 mod drain;
+#[path = "../support/mod.rs"]
+mod fleet_support;
 mod legacy;
 mod modern;
+mod real;
 mod support;
 mod transparent;

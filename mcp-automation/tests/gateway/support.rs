@@ -339,14 +339,19 @@ impl Bench {
     }
 
     pub(crate) fn client(&self, tenant: &str, principal: &str, permissions: &[&str]) -> Client {
-        let principal = Principal {
-            id: PrincipalId::parse(principal).unwrap(),
-            kind: PrincipalKind::User,
-            permissions: Permissions::parse(permissions.iter().copied()).unwrap(),
-        };
-        let scope = Scope::new(TenantId::parse(tenant).unwrap(), Arc::new(principal));
-        Client { gateway: self.gateway.clone(), scope, path: "/mcp".to_owned(), session: None }
+        client_of(&self.gateway, tenant, principal, permissions)
     }
+}
+
+/// A client of the aggregate endpoint that acts as this principal.
+pub(crate) fn client_of(gateway: &Gateway, tenant: &str, principal: &str, permissions: &[&str]) -> Client {
+    let principal = Principal {
+        id: PrincipalId::parse(principal).unwrap(),
+        kind: PrincipalKind::User,
+        permissions: Permissions::parse(permissions.iter().copied()).unwrap(),
+    };
+    let scope = Scope::new(TenantId::parse(tenant).unwrap(), Arc::new(principal));
+    Client { gateway: gateway.clone(), scope, path: "/mcp".to_owned(), session: None }
 }
 
 /// A client of either era.
