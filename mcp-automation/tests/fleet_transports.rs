@@ -137,9 +137,9 @@ async fn promise_5_when_the_connection_ends_every_call_fails_at_once() {
 
 #[tokio::test]
 async fn notices_reach_their_listeners_and_close_with_the_connection() {
-    for http in [false, true] {
-        let server = http.then(|| HttpServer::start("legacy"));
-        let spec = server.as_ref().map_or_else(|| python("py", "legacy"), |server| server.spec("py"));
+    for (http, mode) in [(false, "legacy"), (true, "legacy"), (false, "modern"), (true, "modern")] {
+        let server = http.then(|| HttpServer::start(mode));
+        let spec = server.as_ref().map_or_else(|| python("py", mode), |server| server.spec("py"));
         let (fleet, scope) = (fleet(vec![spec], config()), scope("acme"));
         let upstream = fleet.connect(&scope, &name("py")).await.unwrap();
         let mut notices = upstream.notices();

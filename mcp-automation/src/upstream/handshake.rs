@@ -28,12 +28,15 @@ pub(crate) enum Discovered {
 
 /// Parameters of `server/discover`.
 pub(crate) fn discover_params() -> String {
-    json!({ "_meta": {
+    json!({ "_meta": request_meta() }).to_string()
+}
+
+fn request_meta() -> Value {
+    json!({
         "io.modelcontextprotocol/protocolVersion": ProtocolVersion::LATEST.as_str(),
         "io.modelcontextprotocol/clientInfo": client_info(),
         "io.modelcontextprotocol/clientCapabilities": {},
-    }})
-    .to_string()
+    })
 }
 
 /// Parameters of `initialize`.
@@ -47,6 +50,29 @@ pub(crate) fn initialize_params() -> String {
         "clientInfo": client_info(),
     })
     .to_string()
+}
+
+/// Parameters of a `subscriptions/listen` for every list that the server says can change; `None` where none
+/// can. A stateless server tells nobody who has not asked.
+pub(crate) fn listen_params(info: &ServerInfo) -> Option<String> {
+    let changes = |list: &str| info.capabilities[list]["listChanged"] == Value::Bool(true);
+    let lists = [
+        ("tools", "toolsListChanged"),
+        ("prompts", "promptsListChanged"),
+        ("resources", "resourcesListChanged"),
+    ];
+    let wanted: serde_json::Map<_, _> = lists
+        .iter()
+        .filter(|(list, _)| changes(list))
+        .map(|(_, key)| ((*key).to_owned(), Value::Bool(true)))
+        .collect();
+    (info.version.is_stateless() && !wanted.is_empty())
+        .then(|| json!({ "_meta": request_meta(), "notifications": wanted }).to_string())
+}
+
+/// Whether a notification is about a subscription of the connection's own and so nobody else's news.
+pub(crate) fn is_about_subscription(method: &str) -> bool {
+    method.starts_with("notifications/subscriptions/")
 }
 
 /// Reads the answer to `server/discover`. Any error but a modern server's own means a legacy server.

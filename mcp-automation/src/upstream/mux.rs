@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc};
 
 use super::{
-    Downstream, Notice, Reply,
+    Downstream, Notice, Reply, handshake,
     mailbox::{Letter, Mailbox},
     message, splice,
 };
@@ -242,7 +242,7 @@ impl Mux {
             return self.receive_progress(envelope.params);
         }
         // Answering a notification about a request of its own is the server's; there is none to cancel.
-        if method == "notifications/cancelled" {
+        if method == "notifications/cancelled" || handshake::is_about_subscription(method) {
             return;
         }
         if method == "notifications/message"

@@ -63,6 +63,11 @@ impl StdioUpstream {
         tasks.spawn(write(input, outbox, Arc::clone(&mux), closed.clone()));
         let guard = closed.drop_guard();
         let info = shake(&server, &mux, era, limits.probe).await?;
+        if let Some(params) = handshake::listen_params(&info) {
+            let mux = Arc::clone(&mux);
+            // Its reply comes when the subscription ends; what it is for comes as notices until then.
+            tasks.spawn(async move { mux.exchange("subscriptions/listen", &params).await });
+        }
         Ok(Self { server, info, mux, limits, closed: guard.disarm() })
     }
 

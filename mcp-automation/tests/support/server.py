@@ -28,6 +28,9 @@ def refuse(id, code, message):
 
 
 cancelled = []
+# Of a stateless server: whether somebody listens, and over HTTP on which stream.
+subscribed = threading.Event()
+listener = {}
 asked = {}
 
 
@@ -92,12 +95,17 @@ def call(id, name, arguments, params):
     elif name == "cancelled":
         answer(id, {"cancelled": cancelled})
     elif name == "sample":
-        asked["s1"] = threading.Event()
+        replied = asked["s1"] = threading.Event()
         write({"jsonrpc": "2.0", "id": "s1", "method": "sampling/createMessage", "params": {"maxTokens": 1}})
-        asked["s1"].wait()
+        replied.wait()
         answer(id, asked.pop("answer"))
     elif name == "notice":
-        write({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+        news = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
+        if MODE == "modern":
+            subscribed.wait()
+            listener.get("event", write)(news)
+        else:
+            write(news)
         answer(id, {})
     elif name == "stderr":
         print("a line on stderr", file=sys.stderr, flush=True)
@@ -122,7 +130,7 @@ def handle(message):
     elif method == "server/discover":
         if MODE == "modern":
             answer(id, {"resultType": "complete", "supportedVersions": ["2026-07-28"],
-                        "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"})
+                        "capabilities": {"tools": {"listChanged": True}}, "ttlMs": 0, "cacheScope": "private"})
         elif MODE == "dies-at-probe":
             os._exit(1)
         elif MODE != "silent":
@@ -133,6 +141,13 @@ def handle(message):
         else:
             version = os.environ.get("VERSION", params["protocolVersion"])
             answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}})
+    elif method == "subscriptions/listen" and params["notifications"] == {"toolsListChanged": True}:
+        write({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {}})
+        if hasattr(here, "response"):
+            listener["event"] = here.response.event
+        subscribed.set()
+        while hasattr(here, "response"):
+            time.sleep(1)
     elif method == "notifications/cancelled":
         cancelled.append(params["requestId"])
     elif method == "tools/call" and hasattr(here, "response"):

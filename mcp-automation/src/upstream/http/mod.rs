@@ -6,6 +6,7 @@
 mod conversation;
 mod session;
 mod sse;
+mod subscription;
 mod wire;
 
 use std::{
@@ -34,7 +35,8 @@ use self::{
     wire::Endpoint,
 };
 use super::{
-    Downstream, Era, Limits, Notice, Reply, ServerInfo, Upstream, message, mux::server_error, splice,
+    Downstream, Era, Limits, Notice, Reply, ServerInfo, Upstream, handshake, message, mux::server_error,
+    splice,
 };
 use crate::{jsonrpc::Envelope, protocol::ServerName};
 
@@ -91,6 +93,8 @@ impl HttpUpstream {
         let info = inner.shake(era).await?;
         if !info.version.is_stateless() {
             tasks.spawn(session::listen(Arc::clone(&inner)));
+        } else if let Some(params) = handshake::listen_params(&info) {
+            tasks.spawn(subscription::keep(Arc::clone(&inner), params));
         }
         Ok(Self { inner, info })
     }
