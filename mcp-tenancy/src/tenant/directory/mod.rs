@@ -120,7 +120,9 @@ impl TenantDirectory {
         let mut ticks = tokio::time::interval(self.config.poll_interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            match shutdown.run_until_cancelled(self.refresh()).await {
+            let refreshed = shutdown.run_until_cancelled(self.refresh()).await;
+            metrics::gauge!("mcp_tenant_directory_age_seconds").set(self.age().as_secs_f64());
+            match refreshed {
                 Some(Err(error)) => {
                     metrics::counter!("mcp_tenant_directory_errors_total").increment(1);
                     tracing::warn!(error = error.report(), "cannot read changes to tenants");

@@ -12,11 +12,15 @@ use crate::tenant::{MemoryTenantStore, NewTenant, Page, TenantProfile};
 struct Flaky {
     inner: MemoryTenantStore,
     away: AtomicBool,
+    hangs: AtomicBool,
     gets: AtomicUsize,
 }
 
 impl Flaky {
-    fn here(&self) -> Result<()> {
+    async fn here(&self) -> Result<()> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         match self.away.load(Ordering::SeqCst) {
             true => Err(Error::unavailable("test", "away")),
             false => Ok(()),
@@ -30,7 +34,7 @@ impl TenantStore for Flaky {
         self.inner.create(scope, new).await
     }
     async fn get(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<Tenant>> {
-        self.here()?;
+        self.here().await?;
         self.gets.fetch_add(1, Ordering::SeqCst);
         self.inner.get(scope, id).await
     }
@@ -53,7 +57,7 @@ impl TenantStore for Flaky {
         self.inner.resume(scope, id).await
     }
     async fn changes_since(&self, scope: &PlatformScope, revision: i64, limit: u32) -> Result<Vec<Tenant>> {
-        self.here()?;
+        self.here().await?;
         self.inner.changes_since(scope, revision, limit).await
     }
 }
@@ -146,4 +150,19 @@ async fn a_tenant_created_a_moment_ago_elsewhere_is_found() {
     store.create(&scope, NewTenant::new(acme.clone(), "Acme")).await.unwrap();
     assert!(directory.get(&acme).unwrap().is_none());
     assert!(directory.resolve(&acme).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_a_store_that_is_away() {
+    let Running { store, directory, acme, .. } = running().await;
+    let known = directory.get(&acme).unwrap().unwrap();
+    store.hangs.store(true, Ordering::SeqCst);
+    let beta = TenantId::parse("beta").unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(3), directory.resolve(&beta)).await;
+    assert_eq!(asked.unwrap().unwrap_err().kind(), mcp_core::ErrorKind::Unavailable);
+    let lost = tokio::time::timeout(Duration::from_secs(40), known.closed().cancelled()).await;
+    assert!(lost.is_ok(), "open connections were not told");
+    store.hangs.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!directory.get(&acme).unwrap().unwrap().closed().is_cancelled());
 }
