@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -170,9 +169,10 @@ async fn session(era: Era, gateway: &Measured, key: &str) -> Result<Post, Failur
     if era == Era::Modern {
         return Ok(call);
     }
-    let initialize = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-        "protocolVersion": era.version(), "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}});
-    let hello = Post { headers: call.headers.clone(), body: initialize.to_string().into() };
+    let params = json!({
+        "protocolVersion": era.version(), "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"},
+    });
+    let hello = Post { headers: call.headers.clone(), method: "initialize", params };
     let (response, body) = load::once(gateway.address, &hello).await?;
     let id = response
         .headers()
@@ -204,6 +204,5 @@ fn post(era: Era, tool: &str, more: &[(&'static str, &str)]) -> Post {
     for (name, value) in more {
         set(name, value);
     }
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
-    Post { headers, body: Bytes::from(body.to_string()) }
+    Post { headers, method: "tools/call", params }
 }

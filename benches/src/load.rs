@@ -11,15 +11,25 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::Failure;
 
-/// A POST that is sent over and over.
+/// A JSON-RPC request that is sent over and over.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) method: &'static str,
+    pub(crate) params: Value,
+}
+
+impl Post {
+    /// The body with this id; each connection has its own, as ids in flight differ within a session.
+    fn body(&self, id: usize) -> Bytes {
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": self.method, "params": self.params});
+        message.to_string().into()
+    }
 }
 
 /// What a run measured.
@@ -47,7 +57,7 @@ impl Measure {
 /// # Errors
 /// When there is no answer.
 pub(crate) async fn once(to: SocketAddr, post: &Post) -> Result<(Response<()>, Bytes), Failure> {
-    send(&mut connect(to).await?, to, post).await
+    send(&mut connect(to).await?, to, &post.headers, post.body(0)).await
 }
 
 /// Loads `to` for `span` over this many connections.
@@ -66,15 +76,16 @@ pub(crate) async fn run(
     }
     let started = Instant::now();
     let until = started + span;
-    let loads = senders.into_iter().map(|mut sender| async move {
+    let loads = senders.into_iter().enumerate().map(|(id, mut sender)| async move {
+        let body = post.body(id);
         let mut latency = Histogram::<u64>::new(3)?;
         while Instant::now() < until {
             let sent = Instant::now();
-            let (response, body) = send(&mut sender, to, post).await?;
-            if response.status() != StatusCode::OK || !body.windows(9).any(|part| part == b"\"result\":") {
-                return Err(format!("{} {}", response.status(), String::from_utf8_lossy(&body)).into());
+            let (response, answer) = send(&mut sender, to, &post.headers, body.clone()).await?;
+            if response.status() != StatusCode::OK || !answer.windows(9).any(|part| part == b"\"result\":") {
+                return Err(format!("{} {}", response.status(), String::from_utf8_lossy(&answer)).into());
             }
-            latency.saturating_record(u64::try_from(sent.elapsed().as_nanos())?);
+            latency.record(u64::try_from(sent.elapsed().as_nanos())?)?;
         }
         Ok::<_, Failure>(latency)
     });
@@ -96,11 +107,11 @@ async fn connect(to: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {
 async fn send(
     sender: &mut SendRequest<Full<Bytes>>,
     to: SocketAddr,
-    post: &Post,
+    headers: &HeaderMap,
+    body: Bytes,
 ) -> Result<(Response<()>, Bytes), Failure> {
-    let mut request =
-        Request::post("/mcp").header("host", to.to_string()).body(Full::new(post.body.clone()))?;
-    request.headers_mut().extend(post.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let mut request = Request::post("/mcp").header("host", to.to_string()).body(Full::new(body))?;
+    request.headers_mut().extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     sender.ready().await?;
     let (parts, body) = sender.send_request(request).await?.into_parts();
     let body = body.collect().await?.to_bytes();

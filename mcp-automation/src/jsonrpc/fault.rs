@@ -61,7 +61,7 @@ impl From<&Error> for Fault {
         let code = match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::NotFound => code::INVALID_PARAMS,
             ErrorKind::Unsupported => code::METHOD_NOT_FOUND,
-            ErrorKind::TooLarge | ErrorKind::PermissionDenied => code::INVALID_REQUEST,
+            ErrorKind::TooLarge | ErrorKind::PermissionDenied | ErrorKind::Conflict => code::INVALID_REQUEST,
             _ => code::INTERNAL_ERROR,
         };
         let mut data = json!({ "code": error.kind().as_str() });
