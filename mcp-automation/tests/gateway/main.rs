@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod bad_input;
+mod client;
 mod drain;
 #[path = "../support/mod.rs"]
 mod fleet_support;
