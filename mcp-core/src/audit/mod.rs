@@ -23,6 +23,8 @@ mod key;
 #[cfg(feature = "sql")]
 mod list;
 mod logged;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record;
 #[cfg(feature = "sql")]
 mod report;
@@ -48,6 +50,8 @@ pub use key::{AuditKey, AuditPublicKey};
 #[cfg(feature = "sql")]
 pub use list::{AuditPage, AuditQuery, AuditView, MAX_PAGE, list, page};
 pub use logged::LoggedDenials;
+#[cfg(feature = "postgres")]
+pub use postgres::PgAudit;
 pub use record::{AuditRecord, Chain, DenialLog, Outcome};
 #[cfg(feature = "sql")]
 pub use report::{ChainReport, Problem, ProblemKind, VerifyReport};

@@ -4,6 +4,8 @@
 //! go on without noticing. So every acquisition gets a higher *token*, and what the lease guards refuses a
 //! token lower than one it has seen.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+pub use postgres::PgLeases;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteLeases;
 

@@ -129,6 +129,14 @@ impl Roles {
     pub(crate) fn owner(&self) -> Result<PgConnectOptions> {
         self.owner.clone().ok_or_else(|| missing("owner", "migrates and provisions"))
     }
+
+    /// The relay's options.
+    ///
+    /// # Errors
+    /// If this process has none.
+    pub(crate) fn relay(&self) -> Result<PgConnectOptions> {
+        self.relay.clone().ok_or_else(|| missing("relay", "publishes, seals and verifies"))
+    }
 }
 
 impl std::fmt::Debug for Roles {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     migrate, placement, query, secure,
 };
 use crate::{
+    audit::Chain,
     clock::Clock,
     error::{Error, ErrorKind, Result},
     scope::{
@@ -43,6 +44,8 @@ struct Inner {
     context: Context,
     main: Db,
     tenants: Cache<TenantId, Arc<Db>>,
+    /// The relay role's, by the name of the database.
+    relays: Cache<String, Arc<Db>>,
     placements: Cache<TenantId, Placement>,
 }
 
@@ -76,9 +79,10 @@ impl PgKernel {
         let roles = config.roles()?;
         let main = Db::new(&config, roles.app.clone(), config.connections);
         let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
+        let relays = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
         let context = Context { tasks: TaskTracker::new(), clock };
         let placements = cached::placements();
-        let inner = Inner { config, roles, plan, context, main, tenants, placements };
+        let inner = Inner { config, roles, plan, context, main, tenants, relays, placements };
         inner.check().await?;
         Ok(Self(Arc::new(inner)))
     }
@@ -243,6 +247,17 @@ impl PgKernel {
         placement::find(read.conn(), tenant).await?.ok_or_else(cached::no_placement)
     }
 
+    /// Begins as the relay role, where a chain is stored. It sees all tenants' rows, so statements name theirs.
+    pub(crate) async fn relay(&self, chain: &Chain, write: bool) -> Result<Transaction<'static, Postgres>> {
+        let (inner, chain) = (self.0.clone(), chain.clone());
+        begun(&self.0.context.tasks, self.0.config.wait, async move {
+            let (db, schema) = inner.relay_of(&chain).await?;
+            let local = inner.local(None, &schema, inner.config.statement_timeout);
+            if write { db.write(&local).await } else { db.read(&local).await }
+        })
+        .await
+    }
+
     /// Waits for what is in flight, then closes all connections. Transactions that are still held are waited
     /// for, so drop them first.
     pub async fn close(&self) {
@@ -252,9 +267,16 @@ impl PgKernel {
             db.close().await;
         }
         self.0.tenants.invalidate_all();
+        for (_, db) in &self.0.relays {
+            db.close().await;
+        }
+        self.0.relays.invalidate_all();
         self.0.main.close().await;
     }
 }
+
+/// The sealer works on one chain at a time; a verifier may read beside it.
+const RELAY_CONNECTIONS: u32 = 2;
 
 /// The schema of a placement, within its database.
 fn schema_of(placement: &Placement) -> &str {
@@ -308,6 +330,25 @@ impl Inner {
         let options = self.roles.app.clone().database(&self.database_of(&placement.schema));
         let open = async { Arc::new(Db::new(&self.config, options, self.config.tenant_connections)) };
         Some(self.tenants.get_with(placement.tenant.clone(), open).await)
+    }
+
+    /// The relay role's database of a chain, and the schema within it.
+    async fn relay_of(&self, chain: &Chain) -> Result<(Arc<Db>, String)> {
+        let (database, schema) = match chain {
+            Chain::Platform => (self.roles.main.clone(), CONTROL_SCHEMA.to_owned()),
+            Chain::Tenant(tenant) => {
+                let stored = self.usable_placement(tenant);
+                let placement = cached::ready(&self.placements, tenant, stored).await?;
+                let database = match placement.mode {
+                    IsolationMode::Database => self.database_of(&placement.schema),
+                    IsolationMode::Row | IsolationMode::Schema => self.roles.main.clone(),
+                };
+                (database, schema_of(&placement).to_owned())
+            }
+        };
+        let options = self.roles.relay()?.database(&database);
+        let open = async { Arc::new(Db::new(&self.config, options, RELAY_CONNECTIONS)) };
+        Ok((self.relays.get_with(database, open).await, schema))
     }
 
     fn db<'a>(&'a self, tenant: &'a Option<Arc<Db>>) -> &'a Db {
