@@ -18,6 +18,8 @@ pub(super) enum ChainTx<DB: Backend> {
 }
 
 impl<DB: Backend> ChainTx<DB> {
+    // PostgreSQL seals as the relay role, past this.
+    #[cfg(feature = "sqlite")]
     pub(super) fn conn(&mut self) -> &mut <DB as Database>::Connection {
         match self {
             Self::Platform(tx) => tx.conn(),
