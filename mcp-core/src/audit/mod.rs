@@ -60,6 +60,6 @@ pub use sealer::{SEALER_LEASE, SealRound, Sealer, SealerConfig};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteAudit;
 #[cfg(feature = "sql")]
-pub use store::{AuditStore, Head, Seal, SealOrder, SealedBatch, SealedEntry, StoredEntry, Window};
+pub use store::{AuditStore, Head, Seal, SealOrder, SealedBatch, SealedEntry, StoredEntry, Stray, Window};
 #[cfg(feature = "sql")]
 pub use verify::verify;

@@ -283,6 +283,10 @@ impl Work {
             let batch = sealed.inspect_err(|_| round.left += waiting)?;
             round.sealed += batch.sealed;
             waiting = batch.left;
+            if batch.sealed == 0 {
+                // What waits belongs to transactions that others have still to overtake.
+                break;
+            }
         }
         round.left += waiting;
         if more {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     AuditStore, Chain, Checkpoint, Entry, Head, Seal, SealOrder, SealedBatch, SealedEntry, StoredEntry,
-    Window,
+    Stray, Window,
     chain_tx::{ChainRead, ChainTx, service_scope},
     list::unknown_cursor,
     row::{EntryRow, SealRow},
@@ -174,9 +174,9 @@ impl AuditStore for SqliteAudit {
         count_unsealed(self.read(scope, chain).await?.conn(), chain).await
     }
 
-    async fn strays(&self, scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<String>> {
+    async fn strays(&self, scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<Stray>> {
         let mut read = self.read(scope, chain).await?;
-        sqlx::query_scalar(
+        let ids: Vec<String> = sqlx::query_scalar(
             "SELECT a.id FROM audit AS a
              WHERE a.tenant_id = ?1
                AND a.seq <= (SELECT max(record_seq) FROM audit_seal WHERE tenant_id = ?1)
@@ -187,7 +187,8 @@ impl AuditStore for SqliteAudit {
         .bind(limit)
         .fetch_all(read.conn())
         .await
-        .or_fault("audit.verify")
+        .or_fault("audit.verify")?;
+        Ok(ids.into_iter().map(Stray::Inserted).collect())
     }
 
     async fn records(

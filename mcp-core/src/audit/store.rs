@@ -76,6 +76,15 @@ pub struct SealedBatch {
     pub left: u64,
 }
 
+/// A record that is not sealed and never will be, by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stray {
+    /// It was put in where the sealer had passed.
+    Inserted(String),
+    /// It was removed before it could be sealed.
+    Removed(String),
+}
+
 /// The direction and place of a page of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Window {
@@ -164,11 +173,11 @@ pub trait AuditStore: Send + Sync + std::fmt::Debug {
     /// As [`append`](Self::append).
     async fn unsealed(&self, scope: &PlatformScope, chain: &Chain) -> Result<u64>;
 
-    /// The ids of records, at most `limit`, that are not sealed and never will be.
+    /// Records, at most `limit`, that are not sealed and never will be.
     ///
     /// # Errors
     /// As [`append`](Self::append).
-    async fn strays(&self, scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<String>>;
+    async fn strays(&self, scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<Stray>>;
 
     /// The records of one window, in the order of their places in the table.
     ///

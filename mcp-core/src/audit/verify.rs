@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    AuditPublicKey, AuditStore, Chain, ChainReport, Checkpoint, Problem, ProblemKind, SealedEntry,
+    AuditPublicKey, AuditStore, Chain, ChainReport, Checkpoint, Problem, ProblemKind, SealedEntry, Stray,
     VerifyReport,
     entry::sha256,
     journal::{self, Place},
@@ -70,8 +70,12 @@ impl Run<'_> {
                 (seq, hash) = (sealed.seal.seq, sealed.seal.hash);
             }
         }
-        for id in self.store.strays(&self.scope, chain, PAGE).await? {
-            self.problem(ProblemKind::RecordInserted, chain, None, Some(id));
+        for stray in self.store.strays(&self.scope, chain, PAGE).await? {
+            let (kind, id) = match stray {
+                Stray::Inserted(id) => (ProblemKind::RecordInserted, id),
+                Stray::Removed(id) => (ProblemKind::RecordRemoved, id),
+            };
+            self.problem(kind, chain, None, Some(id));
         }
         let unsealed = self.store.unsealed(&self.scope, chain).await?;
         self.figures(|figures| figures.unsealed = unsealed);

@@ -3,14 +3,19 @@
 //! A case answers with what did not hold, so that a suite can be run against a backend that is broken on
 //! purpose, and must then say so.
 
+mod audit;
+mod audit_cases;
 mod cancel;
+mod lease;
 #[cfg(feature = "postgres")]
 mod pg;
 mod report;
 mod sql;
 mod sql_cases;
 
+pub use audit::{AuditHarness, run_audit};
 pub use cancel::{Cut, cancel_at};
+pub use lease::run_leases;
 #[cfg(feature = "postgres")]
 pub use pg::PgTestDatabase;
 pub use report::{Failure, Outcome, Report, ensure, eventually};
