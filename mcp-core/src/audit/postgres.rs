@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     AuditStore, Chain, Checkpoint, Entry, Head, Seal, SealOrder, SealedBatch, SealedEntry, StoredEntry,
-    Window,
+    Stray, Window,
     chain_tx::{ChainRead, ChainTx, service_scope},
     list::unknown_cursor,
     row::{EntryRow, SealRow},
@@ -98,7 +98,9 @@ impl AuditStore for PgAudit {
         require_fence(&head, order.fence)?;
         let records = unsealed(&mut tx, chain, order.limit).await?;
         let seals = link(chain, &head, &records);
-        let Some(last) = seals.last() else { return Ok(SealedBatch { sealed: 0, left: 0 }) };
+        let Some(last) = seals.last() else {
+            return Ok(SealedBatch { sealed: 0, left: count_unsealed(&mut tx, chain).await? });
+        };
         for seal in &seals {
             insert_seal(&mut tx, chain, seal, order).await?;
         }
@@ -190,25 +192,27 @@ impl AuditStore for PgAudit {
         count_unsealed(&mut *self.relay(chain).await?, chain).await
     }
 
-    async fn strays(&self, _scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<String>> {
+    async fn strays(&self, _scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<Stray>> {
         let mut read = self.relay(chain).await?;
-        // Also a record that was removed while it waited.
-        query_scalar(
-            "(SELECT a.id FROM audit AS a
+        let rows: Vec<(String, bool)> = query_as(
+            "(SELECT a.id, true FROM audit AS a
               WHERE a.tenant_id = $1
                 AND NOT EXISTS (SELECT 1 FROM audit_seal AS s WHERE s.tenant_id = $1 AND s.record_id = a.id)
-                AND NOT EXISTS (SELECT 1 FROM audit_pending AS p WHERE p.tenant_id = $1 AND p.record_id = a.id))
+                AND NOT EXISTS (SELECT 1 FROM audit_pending AS p WHERE p.tenant_id = $1 AND p.record_id = a.id)
+              ORDER BY a.seq LIMIT $2)
              UNION ALL
-             (SELECT p.record_id FROM audit_pending AS p
+             (SELECT p.record_id, false FROM audit_pending AS p
               WHERE p.tenant_id = $1
-                AND NOT EXISTS (SELECT 1 FROM audit AS a WHERE a.tenant_id = $1 AND a.id = p.record_id))
-             LIMIT $2",
+                AND NOT EXISTS (SELECT 1 FROM audit AS a WHERE a.tenant_id = $1 AND a.id = p.record_id)
+              ORDER BY p.seq LIMIT $2)",
         )
         .bind(chain.as_str())
         .bind(i64::from(limit))
         .fetch_all(&mut *read)
         .await
-        .or_fault("audit.verify")
+        .or_fault("audit.verify")?;
+        let stray = |(id, inserted)| if inserted { Stray::Inserted(id) } else { Stray::Removed(id) };
+        Ok(rows.into_iter().map(stray).collect())
     }
 
     async fn records(
