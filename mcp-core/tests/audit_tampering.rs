@@ -212,6 +212,28 @@ async fn a_chain_that_was_sealed_anew_shows_by_the_checkpoints_outside() {
 }
 
 #[tokio::test]
+async fn checkpoints_that_a_crash_kept_from_the_file_follow_at_the_next_start() {
+    let place = Place::sealed().await;
+    let whole = std::fs::read_to_string(place.checkpoints()).unwrap();
+    // Died after the commit of the last links, in the middle of writing the line.
+    let lines: Vec<_> = whole.lines().collect();
+    std::fs::write(place.checkpoints(), format!("{}\n{}\n{}", lines[0], lines[1], &lines[2][..30])).unwrap();
+    assert!(place.verify().await.is_intact(), "a line that is being written is no problem");
+
+    let kernel = place.open().await;
+    let sealer = place.sealer(&kernel);
+    sealer.seal_now().await.unwrap();
+    sealer.shutdown().await;
+    kernel.close().await;
+    let mut again: Vec<_> =
+        std::fs::read_to_string(place.checkpoints()).unwrap().lines().map(str::to_owned).collect();
+    again.sort_unstable();
+    let mut lines: Vec<_> = lines.into_iter().map(str::to_owned).collect();
+    lines.sort_unstable();
+    assert_eq!(again, lines);
+}
+
+#[tokio::test]
 async fn a_forged_or_foreign_signature_is_named() {
     let report = found_after("UPDATE audit_checkpoint SET time = time + 1 WHERE seq = 4").await;
     assert_eq!(found(&report), [("acme", Some(4), ProblemKind::BadSignature)]);

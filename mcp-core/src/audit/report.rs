@@ -150,13 +150,10 @@ impl VerifyReport {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let chains = self.chains.len();
-        let many = if chains == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{chains} chain{many}, {} records sealed, {} not yet sealed: ",
-            self.sealed(),
-            self.unsealed()
-        )?;
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let (sealed, unsealed) = (self.sealed(), self.unsealed());
+        write!(f, "{chains} chain{}, {sealed} record{} sealed, ", plural(chains as u64), plural(sealed))?;
+        write!(f, "{unsealed} not yet sealed: ")?;
         match self.problems.len() as u64 + self.omitted {
             0 => f.write_str("intact"),
             1 => f.write_str("1 problem"),

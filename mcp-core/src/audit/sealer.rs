@@ -114,10 +114,10 @@ impl Sealer {
         config.check()?;
         let scope = PlatformScope::new(PrincipalId::parse("sealer")?, "sealing the audit log");
         let owner = Uuid::now_v7().to_string();
-        let work = Work { store, leases, key, clock, config, scope, owner, term: None };
         let stop = CancellationToken::new();
+        let work = Work { store, leases, key, clock, config, scope, owner, stop: stop.clone(), term: None };
         let (requests, asked) = mpsc::channel(16);
-        let task = Mutex::new(Some(tokio::spawn(work.run(stop.clone(), asked))));
+        let task = Mutex::new(Some(tokio::spawn(work.run(asked))));
         Ok(Self { stop, requests, task })
     }
 
@@ -173,33 +173,30 @@ struct Work {
     config: SealerConfig,
     scope: PlatformScope,
     owner: String,
+    stop: CancellationToken,
     term: Option<Term>,
 }
 
 impl Work {
-    async fn run(
-        mut self,
-        stop: CancellationToken,
-        mut requests: mpsc::Receiver<oneshot::Sender<Result<SealRound>>>,
-    ) {
+    async fn run(mut self, mut requests: mpsc::Receiver<oneshot::Sender<Result<SealRound>>>) {
         let mut tick = tokio::time::interval(self.config.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                () = self.stop.cancelled() => break,
                 Some(reply) = requests.recv() => {
                     // Whoever asked may have gone; the round counts all the same.
-                    let _ = reply.send(self.round().await);
+                    let _ = reply.send(self.round(false).await);
                 }
                 _ = tick.tick() => {
-                    if let Err(error) = self.round().await {
+                    if let Err(error) = self.round(false).await {
                         tracing::warn!(error = error.report(), "the audit log was not sealed in this round");
                     }
                 }
             }
         }
-        match tokio::time::timeout(self.config.last_round, self.round()).await {
+        match tokio::time::timeout(self.config.last_round, self.round(true)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(error = error.report(), "the last round of sealing failed"),
             Err(_) => tracing::warn!("the last round of sealing was cut; the next start goes on from there"),
@@ -211,14 +208,18 @@ impl Work {
         }
     }
 
-    async fn round(&mut self) -> Result<SealRound> {
+    /// Only the `last` round goes on once the sealer is to stop, as its time is limited.
+    async fn round(&mut self, last: bool) -> Result<SealRound> {
         let mut round = SealRound { leads: self.leads().await?, ..SealRound::default() };
         let mut after = None;
         while round.leads {
             let chains = self.store.chains(&self.scope, after.as_ref(), PAGE).await?;
-            let Some(last) = chains.last() else { break };
-            after = Some(last.clone());
+            let Some(end) = chains.last() else { break };
+            after = Some(end.clone());
             for chain in &chains {
+                if self.stop.is_cancelled() && !last {
+                    return Ok(round);
+                }
                 round.leads = self.leads().await?;
                 if !round.leads {
                     break;

@@ -28,7 +28,7 @@ pub struct AuditHarness {
 
 impl AuditHarness {
     /// How many tenants the suite takes.
-    pub const TENANTS: usize = 11;
+    pub const TENANTS: usize = 12;
 
     pub(super) fn chain(&self, number: usize) -> Chain {
         Chain::Tenant(self.tenants[number].clone())
@@ -102,6 +102,7 @@ pub async fn run_audit(harness: &AuditHarness) -> Report {
         commits_links_and_checkpoint_together,
         refuses_an_old_fence,
         seals_once_when_raced,
+        leaves_no_half_when_cancelled_anywhere,
         keeps_chains_apart,
         pages_in_both_directions,
         shows_a_tenant_its_own_with_permission_only,

@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    AuditHarness, Outcome,
+    AuditHarness, Cut, Failure, Outcome,
     audit::{entry, record},
-    ensure, platform,
+    cancel_at, ensure, platform,
 };
 use crate::{
     audit::{
@@ -104,6 +104,29 @@ pub(super) async fn seals_once_when_raced(harness: &AuditHarness) -> Outcome {
     let links = harness.store.sealed(&scope, &chain, 0, 100).await?;
     ensure(links.len() == 40, format!("{} links of 40 records", links.len()))?;
     ensure(links.windows(2).all(|pair| pair[0].seal.hash == pair[1].seal.prev_hash), "the chain forked")
+}
+
+pub(super) async fn leaves_no_half_when_cancelled_anywhere(harness: &AuditHarness) -> Outcome {
+    const RECORDS: u64 = 100;
+    let (scope, chain, key) = (platform()?, harness.chain(10), AuditKey::ephemeral()?);
+    harness.append(&chain, RECORDS as usize).await?;
+    for polls in 1..1000 {
+        let cut = cancel_at(polls, harness.seal(&chain, 1, 1, &key)).await;
+        // A commit that was started is finished after the cut.
+        super::eventually(&format!("cut at poll {polls}, a half was left"), async || {
+            let links = harness.store.sealed(&scope, &chain, 0, 500).await?.len() as u64;
+            let signed = harness.store.checkpoints(&scope, &chain, 0, 500).await?.len() as u64;
+            let left = harness.store.unsealed(&scope, &chain).await?;
+            Ok(links == signed && links + left == RECORDS)
+        })
+        .await?;
+        if let Cut::Completed(Ok(batch)) = cut
+            && batch.sealed == 1
+        {
+            return Ok(());
+        }
+    }
+    Err(Failure::from("sealing never completes".to_owned()))
 }
 
 pub(super) async fn keeps_chains_apart(harness: &AuditHarness) -> Outcome {
