@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::splice;
+use super::{level::Level, splice};
 
 /// Members of `_meta` in which a stateless request says what a session would know. A server with sessions
 /// takes them for a contradiction to its own.
@@ -21,11 +21,6 @@ const OF_STATELESS_REQUESTS: [&str; 4] = [
 
 /// A stateless client's parameters for a server with sessions; `None` where they are the same.
 pub(super) fn for_session(params: &RawValue) -> Option<Box<RawValue>> {
-    #[derive(Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow, rename = "_meta")]
-        meta: Option<&'a RawValue>,
-    }
     let meta = serde_json::from_str::<Params<'_>>(params.get()).ok()?.meta?;
     let members: Members<'_> = serde_json::from_str(meta.get()).ok()?;
     let is_kept = |name: &str| !OF_STATELESS_REQUESTS.contains(&name);
@@ -40,6 +35,29 @@ pub(super) fn for_session(params: &RawValue) -> Option<Box<RawValue>> {
         .collect();
     let kept = format!("{{{}}}", kept.join(","));
     Some(splice::raw(splice::replace(params.get(), splice::span(params.get(), meta.get()), &kept)))
+}
+
+/// A session's parameters for a stateless server, which learns from each request what log messages it may
+/// send; `None` where they are the same.
+pub(super) fn for_stateless(params: Option<&RawValue>, level: Level) -> Option<Box<RawValue>> {
+    let plain = params.and_then(for_session);
+    let text = plain.as_deref().or(params).map_or("{}", RawValue::get);
+    let members = format!("\"io.modelcontextprotocol/logLevel\":\"{}\"", level.as_str());
+    let meta = serde_json::from_str::<Params<'_>>(text).ok()?.meta;
+    let text = match meta {
+        Some(meta) => {
+            let declared = splice::prepend(meta.get(), &members);
+            splice::replace(text, splice::span(text, meta.get()), &declared)
+        }
+        None => splice::prepend(text, &format!("\"_meta\":{{{members}}}")),
+    };
+    Some(splice::raw(text))
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<&'a RawValue>,
 }
 
 /// An object's members in their order, their values unread.
@@ -87,5 +105,25 @@ mod tests {
         assert_eq!(bridged(expected), None);
         assert_eq!(bridged(r#"{"name":"a"}"#), None);
         assert_eq!(bridged("[]"), None);
+    }
+
+    #[test]
+    fn a_stateless_server_is_told_the_level() {
+        let bridged = |text: &str| {
+            let params = RawValue::from_string(text.to_owned()).unwrap();
+            for_stateless(Some(&params), Level::Warning).map(|params| params.get().to_owned())
+        };
+        let level = r#""io.modelcontextprotocol/logLevel":"warning""#;
+        assert_eq!(bridged(r#"{"name":"a"}"#), Some(format!(r#"{{"_meta":{{{level}}},"name":"a"}}"#)));
+        assert_eq!(
+            bridged(r#"{ "_meta":{"k" : 1.0}, "x":1e0}"#),
+            Some(format!(r#"{{ "_meta":{{{level},"k" : 1.0}}, "x":1e0}}"#))
+        );
+        // The session knows; what a request says of it must not stand beside.
+        let contradiction = r#"{"_meta":{"io.modelcontextprotocol/logLevel":"debug"}}"#;
+        assert_eq!(bridged(contradiction), Some(format!(r#"{{"_meta":{{{level}}}}}"#)));
+        let made = for_stateless(None, Level::Warning).map(|params| params.get().to_owned());
+        assert_eq!(made, Some(format!(r#"{{"_meta":{{{level}}}}}"#)));
+        assert_eq!(bridged(r#"{"_meta":7}"#).as_deref(), Some(r#"{"_meta":7}"#));
     }
 }

@@ -163,8 +163,11 @@ impl Shared {
         let scope = &caller.scope;
         let called = async {
             let upstream = self.connect(scope, server).await?;
-            let crosses = caller.client.is_stateless() && !upstream.info().version.is_stateless();
-            let bridged = params.filter(|_| crosses).and_then(bridge::for_session);
+            let bridged = match (&caller.client, upstream.info().version.is_stateless()) {
+                (Client::Stateless { .. }, false) => params.and_then(bridge::for_session),
+                (Client::Legacy(session), true) => bridge::for_stateless(params, session.level()),
+                _ => None,
+            };
             let params = bridged.as_deref().or(params);
             upstream.call(scope, method.as_str(), params, downstream).await
         };
@@ -176,8 +179,8 @@ impl Shared {
         }
     }
 
-    /// Notes what the session wants to hear, and tells servers, whose connections others share: the lowest
-    /// level is sent, and each session filters for itself.
+    /// Notes what the session wants to hear. Servers, whose connections others share, are asked for everything,
+    /// and each session filters for itself.
     async fn set_level(&self, caller: &Caller, params: Option<&RawValue>) -> Result<Answer, Fault> {
         let level = Level::of_params(params)
             .ok_or_else(|| Fault::new(code::INVALID_PARAMS, "`level` must be a level of RFC 5424"))?;
@@ -185,11 +188,14 @@ impl Shared {
             session.set_level(level);
         }
         let (upstreams, _) = self.connect_all(&caller.scope, &caller.endpoint).await;
+        let everything = splice::raw(format!("{{\"level\":\"{}\"}}", Level::Debug.as_str()));
         let told = upstreams
             .iter()
             .filter(|upstream| upstream.info().capabilities.get("logging").is_some())
             .filter(|upstream| !upstream.info().version.is_stateless())
-            .map(|upstream| upstream.call(&caller.scope, Method::SetLevel.as_str(), params, &Deaf));
+            .map(|upstream| {
+                upstream.call(&caller.scope, Method::SetLevel.as_str(), Some(&everything), &Deaf)
+            });
         let timeout = caller.scope.remaining(self.config.list_timeout);
         let told = tokio::time::timeout(timeout, futures_util::future::join_all(told)).await;
         for error in told.unwrap_or_default().into_iter().filter_map(Result::err) {

@@ -51,8 +51,9 @@ impl<'a> Meta<'a> {
 
 /// Whether a message is of a version without sessions.
 pub(super) fn is_stateless(headers: &HeaderMap, envelope: &Envelope<'_>, meta: &Meta<'_>) -> bool {
+    // Clients that can speak both put the newest version they know into the header of their `initialize`.
     if envelope.method.as_deref() == Some(Method::Initialize.as_str()) {
-        return false;
+        return meta.version.is_some();
     }
     // An unknown version is more likely a later one, and is refused with the code for that.
     let named = headers.get(headers::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());

@@ -133,7 +133,7 @@ impl Session {
             streams: Arc::new(Semaphore::new(limits.streams_per_session)),
             listed: Notify::new(),
             last_used: AtomicI64::new(now.as_micros()),
-            level: AtomicU8::new(Level::LOWEST),
+            level: AtomicU8::new(Level::Debug.rank()),
             calls: Mutex::default(),
             max_calls: limits.calls_per_session,
             questions: Mutex::default(),
@@ -162,9 +162,14 @@ impl Session {
         self.level.store(level.rank(), Ordering::Relaxed);
     }
 
+    /// The lowest level of log messages that the client wants.
+    pub(super) fn level(&self) -> Level {
+        Level::of_rank(self.level.load(Ordering::Relaxed))
+    }
+
     /// Whether the client wants log messages of this level.
     pub(super) fn wants(&self, level: Option<Level>) -> bool {
-        level.is_none_or(|level| level.rank() >= self.level.load(Ordering::Relaxed))
+        level.is_none_or(|level| level >= self.level())
     }
 
     /// Enters a call in flight; it leaves when the guard is dropped.

@@ -180,6 +180,9 @@ async fn log_messages_below_the_sessions_level_are_held_back() {
     assert_eq!(events.len(), 2);
     assert_eq!(events[0]["params"]["level"], "error");
     assert_eq!(client.rpc("logging/setLevel", json!({"level": "loud"})).await["error"]["code"], -32602);
+    // Others share the connection, and want to hear what this session does not.
+    let told = bench.server("acme", "one").calls_of("logging/setLevel");
+    assert_eq!(told, [Some(r#"{"level":"debug"}"#.to_owned())]);
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ async fn what_a_request_must_say_of_itself_is_required() {
 async fn methods_of_the_versions_with_sessions_are_gone() {
     let bench = bench(one_and_two());
     let client = bench.ann();
-    for method in ["ping", "logging/setLevel", "resources/subscribe", "tools/destroy"] {
+    for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tools/destroy"] {
         let request = client.stateless_request(method, json!({}));
         let response = client.send(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method}");

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     fleet_support::{config, name, python, unique},
-    support::{Client, Denials, Events, client_of},
+    support::{Client, Denials, Events, bytes, client_of},
 };
 
 /// A fleet and the gateway over it; what is dropped stops.
@@ -117,6 +117,24 @@ async fn progress_and_questions_of_a_real_server_reach_a_legacy_client() {
 }
 
 #[tokio::test]
+async fn a_stateless_server_logs_at_the_level_of_the_session() {
+    let real = both_eras().await;
+    let client = real.client("acme").initialize(json!({})).await;
+    let mut logged = Vec::new();
+    for level in ["info", "error"] {
+        client.rpc("logging/setLevel", json!({"level": level})).await;
+        let call = json!({"name": "new__test_tool_with_logging", "arguments": {}});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call});
+        let answer = bytes(client.post(body.to_string()).await).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("executed successfully"), "{answer}");
+        logged.push(answer.matches("notifications/message").count());
+    }
+    assert_eq!(logged, [3, 0]);
+    real.end().await;
+}
+
+#[tokio::test]
 async fn resources_prompts_and_completions_of_a_real_server() {
     let real = both_eras().await;
     for server in ["old", "new"] {
@@ -155,7 +173,7 @@ async fn processes_are_a_tenants_own_and_their_bytes_pass() {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"py__echo","arguments":{{"text":"{mark}"}}}}}}"#
     );
-    let answer = crate::support::bytes(legacy.post(body).await).await;
+    let answer = bytes(legacy.post(body).await).await;
     assert!(String::from_utf8_lossy(&answer).contains(r#""unknownField": 1.5"#), "{answer:?}");
 
     let answer = legacy.rpc("tools/call", json!({"name": "py__crash", "arguments": {}})).await;
