@@ -57,7 +57,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("gateway.list_items", "Most items a server may list; one with more is left out."),
     ("gateway.page_size", "Items on one page of a list."),
     ("gateway.allowed_origins", "Origins a browser may call from beside the endpoint's own."),
-    ("gateway.allowed_hosts", "Values of Host that are served; empty serves every one."),
+    (
+        "gateway.allowed_hosts",
+        "Values of Host that are served. Empty: every one, or on a loopback address its names and public_url's.",
+    ),
     ("gateway.sessions.idle_seconds", "A session without a request for this long ends."),
     ("gateway.sessions.per_tenant", "Sessions of one tenant; a further one ends its longest unused."),
     (

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use mcp_automation::{
     fleet::{Fleet, FleetConfig, FleetSpec},
-    gateway::Gateway,
+    gateway::{Gateway, GatewayConfig},
 };
 use mcp_core::{
     Error, PlatformScope, Result, audit::DenialLog, clock::SystemClock, limit::RateLimiter,
@@ -51,7 +51,7 @@ impl Platform {
         let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet)));
         let denials = administration.denials();
         let gateway = Gateway::new(
-            config.gateway.clone(),
+            gateway_config(&config),
             Arc::clone(&fleet) as _,
             Arc::new(SystemClock),
             Arc::clone(&denials),
@@ -157,6 +157,19 @@ fn fleet_config(fleet: &config::Fleet) -> FleetConfig {
     }
 }
 
+/// A web page whose name a foreign DNS points at this machine (DNS rebinding) must not reach a platform that
+/// serves this machine alone: there, where no hosts are listed, only its own names are served.
+fn gateway_config(config: &Config) -> GatewayConfig {
+    let mut gateway = config.gateway.clone();
+    if gateway.allowed_hosts.is_empty() && config.server.listen.ip().is_loopback() {
+        gateway.allowed_hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into();
+        gateway.allowed_hosts.push(config.server.listen.to_string());
+        let public = config.server.public_url.parse::<http::Uri>().ok();
+        gateway.allowed_hosts.extend(public.and_then(|url| url.authority().map(ToString::to_string)));
+    }
+    gateway
+}
+
 async fn load_tenants(administration: &Administration, config: &Config) -> Result<()> {
     let file = &config.data.tenants_file;
     if file.as_os_str().is_empty() {
@@ -170,4 +183,25 @@ async fn load_tenants(administration: &Administration, config: &Config) -> Resul
     let loaded = administration.tenancy().load_tenants(&scope, &name, &text).await?;
     tracing::info!(file = name, ?loaded, "tenants loaded");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_for_this_machine_serves_only_its_names() {
+        let mut config = Config::default();
+        assert_eq!(
+            gateway_config(&config).allowed_hosts,
+            ["localhost", "127.0.0.1", "[::1]", "127.0.0.1:8080"]
+        );
+        config.server.public_url = "https://mcp.example.com/".to_owned();
+        assert_eq!(gateway_config(&config).allowed_hosts.last().unwrap(), "mcp.example.com");
+        config.gateway.allowed_hosts = vec!["only.example".to_owned()];
+        assert_eq!(gateway_config(&config).allowed_hosts, ["only.example"]);
+        config.gateway.allowed_hosts.clear();
+        config.server.listen = ([0, 0, 0, 0], 8080).into();
+        assert_eq!(gateway_config(&config).allowed_hosts, [""; 0]);
+    }
 }
