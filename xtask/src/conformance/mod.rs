@@ -29,7 +29,7 @@ struct Run {
     requirements: &'static str,
     /// The revision that the fixture speaks.
     upstream: &'static str,
-    start: fn(upstream: &str) -> Result<Target>,
+    start: fn(upstream: &str, suite: &Suite) -> Result<Target>,
 }
 
 const MODERN: &str = "2026-07-28";
@@ -39,6 +39,10 @@ const LEGACY: &str = "2025-11-25";
 const RUNS: &[Run] = &[
     Run { suite: "fixture", requirements: MODERN, upstream: MODERN, start: target::fixture },
     Run { suite: "fixture", requirements: LEGACY, upstream: LEGACY, start: target::fixture },
+    Run { suite: "gateway", requirements: MODERN, upstream: MODERN, start: target::gateway },
+    Run { suite: "gateway", requirements: LEGACY, upstream: LEGACY, start: target::gateway },
+    Run { suite: "gateway", requirements: MODERN, upstream: LEGACY, start: target::gateway },
+    Run { suite: "gateway", requirements: LEGACY, upstream: MODERN, start: target::gateway },
 ];
 
 /// What a program reads of one run: one JSON object a line.
@@ -78,7 +82,7 @@ pub(crate) fn run(json: bool) -> Result {
 }
 
 fn one(run: &Run, suite: &Suite) -> Result<Score> {
-    let target = (run.start)(run.upstream)?;
+    let target = (run.start)(run.upstream, suite)?;
     let results = suite.run(&target.url, run.requirements)?;
     Score::read(results.path(), &suite.requirements(run.requirements)?)
 }

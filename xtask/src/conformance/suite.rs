@@ -65,6 +65,11 @@ impl Suite {
         Ok(Self { home })
     }
 
+    /// The Node that the suite runs on.
+    pub(super) fn node(&self) -> PathBuf {
+        self.home.join(NODE)
+    }
+
     /// Runs the server scenarios of a revision against `url`; the results are in the directory returned.
     ///
     /// # Errors
@@ -74,7 +79,7 @@ impl Suite {
         let log = results.path().join("suite.log");
         let out = File::create(&log).context(log.display())?;
         let err = out.try_clone().context(log.display())?;
-        let status = Command::new(self.home.join(NODE))
+        let status = Command::new(self.node())
             .arg(self.home.join(SUITE).join("dist/index.js"))
             .args(["server", "--url", url, "--requirements", requirements, "--output-dir"])
             .arg(results.path())
