@@ -80,7 +80,9 @@ fn main() -> ExitCode {
         Command::Services => services::run(),
         Command::Lint { record } => lint::run(record),
         Command::Bench { name, json } => bench::run(name.as_deref(), json),
-        Command::Conformance { json } => conformance::run(json),
+        Command::Conformance { json } => {
+            conformance::Programs::build().and_then(|programs| conformance::run(&programs, json))
+        }
         Command::Ci { without_advisories } => ci::run(without_advisories),
         Command::Guard { dir, ready, server } => services::guard(&dir, &ready, &server),
     };

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::conformance::{self, Programs};
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{conformance, deny, lint, tools};
+use crate::{deny, lint, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -29,7 +30,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     let tools = steps.run("tools", tools::prepare)?;
     steps.run("tests", || tests(&services, &tools))?;
     drop(services);
-    steps.run("conformance", || conformance::run(false))?;
+    steps.run("conformance", || conformance::run(&Programs::build_beside_tests()?, false))?;
     steps.run("dependencies", deny::offline)
 }
 

@@ -6,6 +6,7 @@
 
 mod expected;
 mod process;
+mod programs;
 mod score;
 mod suite;
 mod target;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use expected::Expected;
+pub(crate) use programs::Programs;
 use score::Score;
 use suite::Suite;
 use target::Target;
@@ -29,7 +31,7 @@ struct Run {
     requirements: &'static str,
     /// The revision that the fixture speaks.
     upstream: &'static str,
-    start: fn(upstream: &str, suite: &Suite) -> Result<Target>,
+    start: fn(upstream: &str, programs: &Programs, suite: &Suite) -> Result<Target>,
 }
 
 const MODERN: &str = "2026-07-28";
@@ -44,6 +46,9 @@ const RUNS: &[Run] = &[
     Run { suite: "gateway", requirements: MODERN, upstream: LEGACY, start: target::gateway },
     Run { suite: "gateway", requirements: LEGACY, upstream: MODERN, start: target::gateway },
 ];
+
+/// Runs at the same time: the suite waits more than it works.
+const AT_ONCE: usize = 3;
 
 /// What a program reads of one run: one JSON object a line.
 #[derive(Debug, Serialize)]
@@ -60,7 +65,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// When something that is needed is missing, a run cannot be made, or its outcome is not the expected one.
-pub(crate) fn run(json: bool) -> Result {
+pub(crate) fn run(programs: &Programs, json: bool) -> Result {
     let suite = Suite::install()?;
     let mut surprises = Vec::new();
     if !json {
@@ -69,11 +74,12 @@ pub(crate) fn run(json: bool) -> Result {
             "suite", "requirements", "upstream", "passed", "failed", "expected"
         );
     }
-    for run in RUNS {
-        let expected = Expected::read(run.suite)?.of(run.requirements, run.upstream);
-        let score = one(run, &suite)?;
-        report(run, &score, &expected, json)?;
-        surprises.extend(surprises_of(run, &score, &expected));
+    for runs in RUNS.chunks(AT_ONCE) {
+        for (run, score) in runs.iter().zip(all(runs, programs, &suite)) {
+            let (expected, score) = (Expected::read(run.suite)?.of(run.requirements, run.upstream), score?);
+            report(run, &score, &expected, json)?;
+            surprises.extend(surprises_of(run, &score, &expected));
+        }
     }
     if surprises.is_empty() {
         return Ok(());
@@ -81,8 +87,16 @@ pub(crate) fn run(json: bool) -> Result {
     Err(Failure::new(format!("not as expected:\n  {}", surprises.join("\n  "))))
 }
 
-fn one(run: &Run, suite: &Suite) -> Result<Score> {
-    let target = (run.start)(run.upstream, suite)?;
+fn all(runs: &[Run], programs: &Programs, suite: &Suite) -> Vec<Result<Score>> {
+    std::thread::scope(|scope| {
+        let started: Vec<_> = runs.iter().map(|run| scope.spawn(move || one(run, programs, suite))).collect();
+        let ended = started.into_iter().map(|thread| thread.join());
+        ended.map(|score| score.unwrap_or_else(|_| Err(Failure::new("a run panicked")))).collect()
+    })
+}
+
+fn one(run: &Run, programs: &Programs, suite: &Suite) -> Result<Score> {
+    let target = (run.start)(run.upstream, programs, suite)?;
     let results = suite.run(&target.url, run.requirements)?;
     Score::read(results.path(), &suite.requirements(run.requirements)?)
 }

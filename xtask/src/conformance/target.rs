@@ -1,13 +1,13 @@
 //! The servers under test, started for one run and ended with it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::Process;
+use super::programs::Programs;
 use super::suite::Suite;
 use crate::sh::{self, Context, Failure, Result};
 
@@ -35,9 +35,9 @@ pub(super) struct Target {
 /// The fixture, speaking `protocol`, with nothing in front of it.
 ///
 /// # Errors
-/// When it does not build or start.
-pub(super) fn fixture(protocol: &str, _suite: &Suite) -> Result<Target> {
-    let mut command = Command::new(build("mcp-fixture")?);
+/// When it does not start.
+pub(super) fn fixture(protocol: &str, programs: &Programs, _suite: &Suite) -> Result<Target> {
+    let mut command = Command::new(&programs.fixture);
     // The suite asks for errors on purpose, and the fixture would log each.
     command.args(["--http", "127.0.0.1:0", "--protocol", protocol]).env("RUST_LOG", "off");
     let (process, url) = Process::start(&mut command, "http://")?;
@@ -47,34 +47,28 @@ pub(super) fn fixture(protocol: &str, _suite: &Suite) -> Result<Target> {
 /// The platform with its gateway in front of the fixture over stdio, and a shim that brings the token.
 ///
 /// # Errors
-/// When something does not build or start.
-pub(super) fn gateway(protocol: &str, suite: &Suite) -> Result<Target> {
-    let (fixture, platform) = (build("mcp-fixture")?, build("mcp-platform")?);
+/// When something does not start.
+pub(super) fn gateway(protocol: &str, programs: &Programs, suite: &Suite) -> Result<Target> {
+    let Programs { fixture, platform } = programs;
     let directory = tempfile::tempdir().context("a temporary directory")?;
     let server = json!({"command": fixture, "args": ["--stdio", "--protocol", protocol]});
     write(&directory, ".mcp.json", &json!({"mcpServers": {"fixture": server}}).to_string())?;
     write(&directory, "mcp-platform.toml", SETTINGS)?;
 
     let run = |arguments: &[&str]| {
-        let said = sh::output(Command::new(&platform).arg("--json").args(arguments).current_dir(&directory))?;
+        let said = sh::output(Command::new(platform).arg("--json").args(arguments).current_dir(&directory))?;
         serde_json::from_str::<Value>(&said).context("reading what mcp-platform wrote")
     };
     run(&["tenant", "create", TENANT, "--requests-per-minute", "1000000"])?;
     let key = run(&["key", "create", TENANT])?;
     let Some(key) = key["key"].as_str() else { return Err(Failure::new("mcp-platform created no key")) };
 
-    let mut serve = Command::new(&platform);
+    let mut serve = Command::new(platform);
     let (platform, url) = Process::start(serve.arg("serve").current_dir(&directory), "http://")?;
     let mut shim = Command::new(suite.node());
     shim.arg(sh::root().join("xtask/conformance/shim.mjs")).arg(url).env("TOKEN", key);
     let (shim, url) = Process::start(&mut shim, "http://")?;
     Ok(Target { url, _processes: vec![shim, platform], _directory: Some(directory) })
-}
-
-/// Builds a program of ours and says where it is.
-fn build(package: &str) -> Result<PathBuf> {
-    sh::output(sh::cargo().args(["build", "--quiet", "--locked", "--package", package]))?;
-    Ok(sh::metadata()?.target_directory.join("debug").join(package))
 }
 
 fn write(directory: &TempDir, name: &str, text: &str) -> Result {
