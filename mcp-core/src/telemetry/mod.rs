@@ -3,7 +3,7 @@
 //! The crates of the SDK only call `tracing` and `metrics`; a program decides here where that goes. A host
 //! that has its own subscriber or recorder installs those instead and leaves this module alone.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io::IsTerminal as _, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
@@ -37,8 +37,11 @@ pub fn install_logs(format: LogFormat, filter: &str) -> Result<()> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Error::invalid_input("telemetry.install_logs", format!("log filter {filter:?} is malformed: {error}"))
     })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_timer(SystemTime).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_timer(SystemTime)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
