@@ -74,24 +74,20 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let too_large = || {
-        Error::new(ErrorKind::TooLarge, "gateway.body", format!("the body is larger than {limit} bytes"))
-            .with_detail(Detail::Limit { bytes: limit as u64 })
-    };
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
+    let mut over = body.size_hint().lower() > limit as u64;
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while !over {
+        let Some(frame) = body.frame().await else { break };
         let frame = frame.map_err(|error| {
             Error::invalid_input("gateway.body", "the body ended before it was complete").with_source(error)
         })?;
         let Ok(data) = frame.into_data() else { continue };
         let (chunk, so_far) = (bytes::Buf::remaining(&data), first.len() + rest.len());
         if chunk > limit - so_far {
-            return Err(too_large());
+            over = true;
+            continue;
         }
         let mut data = data;
         let bytes = bytes::Buf::copy_to_bytes(&mut data, chunk);
@@ -105,7 +101,25 @@ where
             rest.extend_from_slice(&bytes);
         }
     }
+    if over {
+        return Err(too_large(body, limit).await);
+    }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// The refusal of a body over the limit, after as much again of it has been thrown away: a client that is
+/// still writing when the answer comes sees a broken connection instead of the answer.
+async fn too_large<B: http_body::Body>(mut body: Pin<&mut B>, limit: usize) -> Error {
+    let mut left = limit;
+    while let Some(Ok(frame)) = body.frame().await {
+        let size = frame.data_ref().map_or(0, bytes::Buf::remaining);
+        match left.checked_sub(size) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+    Error::new(ErrorKind::TooLarge, "gateway.body", format!("the body is larger than {limit} bytes"))
+        .with_detail(Detail::Limit { bytes: limit as u64 })
 }
 
 #[cfg(test)]
