@@ -82,10 +82,10 @@ impl TenantStore for MemoryTenantStore {
             return tenant.cloned().ok_or_else(key_reused);
         }
         if state.tenants.contains_key(&new.id) {
-            return Err(already_exists("id"));
+            return Err(already_exists("id", new.id.as_str()));
         }
         if state.tenants.values().any(|tenant| tenant.schema == new.schema) {
-            return Err(already_exists("schema"));
+            return Err(already_exists("schema", new.schema.as_str()));
         }
         if let Some(key) = new.idempotency_key {
             state.made.insert(key, new.id.clone());

@@ -169,8 +169,8 @@ async fn refuse_taken(conn: &mut SqliteConnection, new: &NewTenant) -> Result<()
         .or_fault("tenant.create")?;
     match taken {
         None => Ok(()),
-        Some(id) if id == new.id.as_str() => Err(already_exists("id")),
-        Some(_) => Err(already_exists("schema")),
+        Some(id) if id == new.id.as_str() => Err(already_exists("id", new.id.as_str())),
+        Some(_) => Err(already_exists("schema", new.schema.as_str())),
     }
 }
 

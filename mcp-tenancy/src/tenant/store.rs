@@ -117,11 +117,11 @@ pub(crate) fn not_found(operation: &'static str, id: &TenantId) -> Error {
     Error::not_found(operation, format!("there is no tenant `{id}`"))
 }
 
-pub(crate) fn already_exists(what: &str) -> Error {
+pub(crate) fn already_exists(what: &str, value: &str) -> Error {
     Error::new(
         mcp_core::ErrorKind::AlreadyExists,
         "tenant.create",
-        format!("a tenant with this {what} exists already"),
+        format!("a tenant with the {what} `{value}` exists already"),
     )
 }
 
