@@ -1,6 +1,7 @@
 //! The platform's own REST API under `/api/v1`: what a tenant may see and change of itself.
 
 mod answer;
+mod audit;
 mod keys;
 mod servers;
 mod tenants;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Router<Arc<Platform>> {
         .route("/api/v1/keys", get(keys::list).post(keys::create))
         .route("/api/v1/keys/{key}", delete(keys::revoke))
         .route("/api/v1/servers", get(servers::list))
+        .route("/api/v1/audit", get(audit::list))
         .method_not_allowed_fallback(async || method_not_allowed())
         .fallback(async || not_found())
 }

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and where each word leads.
 
+mod audit;
 mod key;
 pub(crate) mod output;
 mod serve;
@@ -48,6 +49,9 @@ enum Command {
     /// Issue tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Check the audit chains.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Bring the database's tables up to this version.
     Migrate,
     /// Run the fixture MCP server (what the demo mounts).
@@ -78,12 +82,17 @@ impl Cli {
             Command::Demo(args) => return demo::run(args, json).await,
             Command::Config => output::text(&config::print(&config)?),
             Command::Migrate => {
-                Administration::migrate(&config, &operator("migrate")?).await?;
-                output::text("The tables are up to date.\n");
+                let tenants = Administration::migrate(&config, &operator("migrate")?).await?;
+                if json {
+                    output::json(&serde_json::json!({ "tenants": tenants }))?;
+                } else {
+                    output::text(&format!("The tables are up to date, those of {tenants} tenants too.\n"));
+                }
             }
             Command::Tenant(command) => tenant::run(command, &config, json).await?,
             Command::Key(command) => key::run(command, &config, json).await?,
             Command::Token(command) => token::run(command, &config, json).await?,
+            Command::Audit(command) => return audit::run(command, &config, json).await,
             Command::Fixture(_) => {}
         }
         Ok(ExitCode::SUCCESS)

@@ -23,6 +23,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("database.owner_url", "Postgres: URL of the owner role, which migrates and makes room for tenants."),
     ("database.relay_url", "Postgres: URL of the role that reads outbox and audit. Empty: the owner's."),
     (
+        "database.tenant_database_prefix",
+        "Postgres: what the names of tenants' own databases begin with; one for each platform on a server.",
+    ),
+    (
         "database.isolation",
         "How tenants are kept apart: `auto` (SQLite: database, Postgres: row), `row`, `schema` or `database`.",
     ),
@@ -31,6 +35,14 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     (
         "auth.master_key_file",
         "File with the key that seals signing keys; made when missing. Empty: master.key in data.dir.",
+    ),
+    (
+        "audit.key_file",
+        "File with the key that signs audit checkpoints; made when missing. Empty: audit.key in data.dir.",
+    ),
+    (
+        "audit.checkpoints_file",
+        "File that signed checkpoints are appended to, outside of the database. Empty: audit-checkpoints.jsonl in data.dir.",
     ),
     ("fleet.file", "MCP servers in the standard `.mcp.json` format. A missing default file means none."),
     (

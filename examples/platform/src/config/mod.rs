@@ -26,6 +26,7 @@ pub struct Config {
     pub data: Data,
     pub database: Database,
     pub auth: Auth,
+    pub audit: Audit,
     pub fleet: Fleet,
     pub gateway: GatewayConfig,
     pub log: Log,
@@ -81,15 +82,30 @@ impl Default for Data {
 }
 
 /// Which database holds the state.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     pub backend: Backend,
     pub url: String,
     pub owner_url: String,
     pub relay_url: String,
+    pub tenant_database_prefix: String,
     pub isolation: Isolation,
     pub tier_isolation: BTreeMap<String, IsolationMode>,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Sqlite,
+            url: String::new(),
+            owner_url: String::new(),
+            relay_url: String::new(),
+            tenant_database_prefix: "mcp_".to_owned(),
+            isolation: Isolation::Auto,
+            tier_isolation: BTreeMap::new(),
+        }
+    }
 }
 
 /// A database product.
@@ -125,6 +141,14 @@ impl Default for Auth {
     fn default() -> Self {
         Self { token_seconds: 3_600, master_key_file: PathBuf::new() }
     }
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    pub key_file: PathBuf,
+    pub checkpoints_file: PathBuf,
 }
 
 /// The MCP servers behind the gateway.

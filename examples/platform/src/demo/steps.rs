@@ -45,7 +45,8 @@ impl Tour<'_> {
         show.step("keep their servers' memories apart", self.memories(&mut acme, &mut globex)).await?;
         show.step("try another tenant's id", self.trespass(&mut acme)).await?;
         show.step("use up a rate limit", self.flood(&mut globex, &mut acme)).await?;
-        show.step("suspend a tenant", self.suspend(&mut globex, &mut acme)).await
+        show.step("suspend a tenant", self.suspend(&mut globex, &mut acme)).await?;
+        show.step("verify the audit chains", self.audit()).await
     }
 
     async fn two_tenants(&self) -> Result<((), String)> {
@@ -146,6 +147,13 @@ impl Tour<'_> {
         expect(answer.status == StatusCode::FORBIDDEN, || format!("{answer:?}"))?;
         acme.tools().await?;
         Ok(((), "globex gets 403, acme goes on".to_owned()))
+    }
+
+    async fn audit(&self) -> Result<((), String)> {
+        self.platform.seal_audit().await?;
+        let report = self.platform.administration().verify_audit().await?;
+        expect(report.is_intact() && report.sealed() > 0, || report.to_string())?;
+        Ok(((), report.to_string()))
     }
 }
 

@@ -3,14 +3,17 @@
 use std::{path::PathBuf, sync::Arc};
 
 use mcp_core::{
-    PlatformScope, Result,
-    audit::{DenialLog, LoggedDenials},
-    clock::SystemClock,
+    Error, PlatformScope, Result,
+    audit::{AuditStore, VerifyReport},
     key::MasterKey,
 };
-use mcp_tenancy::{Tenancy, TenancyDeps, tenant::DirectoryConfig, token::TokenConfig};
+use mcp_tenancy::{Tenancy, token::TokenConfig};
+use tokio::fs::DirBuilder;
 
-use super::database::Database;
+use super::{
+    auditing::{self, Auditing},
+    database::Database,
+};
 use crate::config::Config;
 
 /// The stores of a platform and the operations of its operator. `mcp-platform tenant …` needs no more.
@@ -18,6 +21,8 @@ use crate::config::Config;
 pub struct Administration {
     database: Database,
     tenancy: Tenancy,
+    audit: Arc<dyn AuditStore>,
+    audit_files: auditing::Files,
 }
 
 impl Administration {
@@ -27,29 +32,26 @@ impl Administration {
     /// `InvalidInput` for settings that do not go together, `Unavailable` if the database is away or not
     /// migrated.
     pub async fn open(config: &Config) -> Result<Self> {
+        // Keys and checkpoints live here whatever the database is; nobody else may look into it.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data.dir).await;
+        made.map_err(|error| {
+            let directory = config.data.dir.display();
+            Error::unavailable("data.dir", format!("cannot make the directory {directory}: {error}"))
+        })?;
         let database = Database::open(config).await?;
-        let tenancy = Tenancy::open(TenancyDeps {
-            tenants: database.tenants(),
-            keys: database.keys(),
-            signing_keys: database.signing_keys(),
-            master: MasterKey::load_or_create(&master_key_file(config))?,
-            clock: Arc::new(SystemClock),
-            tokens: tokens(config),
-            directory: DirectoryConfig::default(),
-        })
-        .await?;
-        Ok(Self { database, tenancy })
+        let master = MasterKey::load_or_create(&master_key_file(config))?;
+        let tenancy = Tenancy::open(database.tenancy(tokens(config), master)).await?;
+        let audit = database.audit();
+        Ok(Self { database, tenancy, audit, audit_files: auditing::Files::of(config) })
     }
 
-    /// Brings the database's tables up to this version; returns how many migrations were applied.
+    /// Makes the database's tables or brings them up to this version; returns how many tenants there are.
     ///
     /// # Errors
-    /// `Unavailable` if the database is away, `Corrupted` if an applied migration was changed since.
+    /// `InvalidInput` without the owner's URL, `Unavailable` if the database is away, `Corrupted` if an
+    /// applied migration was changed since.
     pub async fn migrate(config: &Config, scope: &PlatformScope) -> Result<u64> {
-        let database = Database::open(config).await?;
-        let applied = database.migrate(scope).await;
-        database.close().await;
-        applied
+        Database::migrate(config, scope).await
     }
 
     /// Tenants, keys and tokens.
@@ -58,10 +60,24 @@ impl Administration {
         &self.tenancy
     }
 
-    /// Where denials go.
+    /// The audit log's store.
     #[must_use]
-    pub fn denials(&self) -> Arc<dyn DenialLog> {
-        Arc::new(LoggedDenials)
+    pub fn audit(&self) -> Arc<dyn AuditStore> {
+        Arc::clone(&self.audit)
+    }
+
+    /// Recomputes every audit chain and compares it with the checkpoints outside of the database.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database is away, `InvalidInput` for a key file that is none. A damaged chain is
+    /// no error but a problem in the report.
+    pub async fn verify_audit(&self) -> Result<VerifyReport> {
+        self.audit_files.verify(&*self.audit).await
+    }
+
+    /// Starts writing denials and sealing chains.
+    pub(super) fn start_auditing(&self) -> Result<Auditing> {
+        Auditing::start(&self.audit_files, self.audit(), self.database.leases())
     }
 
     /// Whether the database answers.

@@ -3,74 +3,148 @@
 use std::sync::Arc;
 
 use mcp_core::{
-    PlatformScope, Result,
+    Error, PlatformScope, Result,
+    audit::{AuditStore, PgAudit, SqliteAudit},
     clock::SystemClock,
+    key::{MasterKey, Secret},
+    lease::{Leases, PgLeases, SqliteLeases},
     sql::{
         IsolationMode,
+        postgres::{PgConfig, PgKernel},
         sqlite::{SqliteConfig, SqliteKernel},
     },
 };
 use mcp_tenancy::{
-    SQLITE_MIGRATIONS,
-    key::{KeyStore, SqliteKeyStore},
-    tenant::{Name, SqliteTenantStore, TenantStore, TierModes},
-    token::{SigningKeyStore, SqliteSigningKeyStore},
+    POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, TenancyDeps,
+    tenant::{Name, TierModes},
+    token::TokenConfig,
 };
 
-use crate::config::{Config, Isolation};
+use crate::config::{self, Backend, Config, Isolation};
 
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Database {
-    kernel: SqliteKernel,
+    kernel: Kernel,
     modes: TierModes,
 }
 
+#[derive(Debug)]
+enum Kernel {
+    Sqlite(SqliteKernel),
+    Postgres(PgKernel),
+}
+
 impl Database {
+    /// Opens the database; an embedded one is made where there is none.
     pub(super) async fn open(config: &Config) -> Result<Self> {
-        let modes = tier_modes(config, IsolationMode::Database)?;
-        let mut settings = SqliteConfig::new(&config.data.dir);
-        settings.modes = modes.modes();
-        let kernel = SqliteKernel::open(settings, &[SQLITE_MIGRATIONS], Arc::new(SystemClock)).await?;
+        let modes = tier_modes(config)?;
+        let clock = Arc::new(SystemClock);
+        let kernel = match config.database.backend {
+            Backend::Sqlite => {
+                let mut settings = SqliteConfig::new(&config.data.dir);
+                settings.modes = modes.modes();
+                Kernel::Sqlite(SqliteKernel::open(settings, &[SQLITE_MIGRATIONS], clock).await?)
+            }
+            Backend::Postgres => {
+                let settings = postgres(&config.database, &modes);
+                let connected = PgKernel::connect(settings, &[POSTGRES_MIGRATIONS], clock).await;
+                Kernel::Postgres(connected.map_err(say_migrate)?)
+            }
+        };
         Ok(Self { kernel, modes })
     }
 
-    pub(super) fn tenants(&self) -> Arc<dyn TenantStore> {
-        Arc::new(SqliteTenantStore::new(self.kernel.clone(), self.modes.clone()))
+    /// Makes or updates the tables above tenants, then every tenant's; returns how many tenants there are.
+    pub(super) async fn migrate(config: &Config, scope: &PlatformScope) -> Result<u64> {
+        if config.database.backend == Backend::Postgres {
+            let settings = postgres(&config.database, &tier_modes(config)?);
+            PgKernel::install(&settings, &[POSTGRES_MIGRATIONS]).await?;
+        }
+        let database = Self::open(config).await?;
+        let migrated = match &database.kernel {
+            Kernel::Sqlite(kernel) => kernel.migrate(scope).await,
+            Kernel::Postgres(kernel) => kernel.migrate(scope).await,
+        };
+        database.close().await;
+        migrated
     }
 
-    pub(super) fn keys(&self) -> Arc<dyn KeyStore> {
-        Arc::new(SqliteKeyStore::new(self.kernel.clone()))
+    /// The stores of tenants, keys and signing keys.
+    pub(super) fn tenancy(&self, tokens: TokenConfig, master: MasterKey) -> TenancyDeps {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => TenancyDeps::sqlite(kernel, self.modes.clone(), master, tokens),
+            Kernel::Postgres(kernel) => TenancyDeps::postgres(kernel, self.modes.clone(), master, tokens),
+        }
     }
 
-    pub(super) fn signing_keys(&self) -> Arc<dyn SigningKeyStore> {
-        Arc::new(SqliteSigningKeyStore::new(self.kernel.clone()))
+    /// The audit log's store.
+    pub(super) fn audit(&self) -> Arc<dyn AuditStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteAudit::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PgAudit::new(kernel.clone())),
+        }
     }
 
-    pub(super) async fn migrate(&self, scope: &PlatformScope) -> Result<u64> {
-        self.kernel.migrate(scope).await
+    /// The leases that make one replica of many do what only one may.
+    pub(super) fn leases(&self) -> Arc<dyn Leases> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteLeases::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PgLeases::new(kernel.clone())),
+        }
     }
 
+    /// Asks the database for anything at all.
     pub(super) async fn ping(&self, scope: &PlatformScope) -> Result<()> {
-        self.kernel.control_read(scope).await.map(drop)
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => kernel.control_read(scope).await.map(drop),
+            Kernel::Postgres(kernel) => kernel.control_read(scope).await.map(drop),
+        }
     }
 
     pub(super) async fn close(&self) {
-        self.kernel.close().await;
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => kernel.close().await,
+            Kernel::Postgres(kernel) => kernel.close().await,
+        }
+    }
+}
+
+fn postgres(database: &config::Database, modes: &TierModes) -> PgConfig {
+    let url = |text: &str| Some(Secret::new(text.to_owned())).filter(|_| !text.is_empty());
+    let mut settings = PgConfig::new(Secret::new(database.url.clone()));
+    settings.owner = url(&database.owner_url);
+    settings.relay = url(&database.relay_url).or_else(|| url(&database.owner_url));
+    settings.modes = modes.modes();
+    settings.database_prefix = database.tenant_database_prefix.clone();
+    settings
+}
+
+/// An operator who starts before migrating learns the command.
+fn say_migrate(error: Error) -> Error {
+    match error.kind() {
+        mcp_core::ErrorKind::Unavailable => {
+            let message = format!("{}; `mcp-platform migrate` makes and updates the tables", error.message());
+            Error::unavailable("database.open", message).with_source(error)
+        }
+        _ => error,
     }
 }
 
 /// The isolation mode of each tier, as configured; `auto` is what suits the backend.
-fn tier_modes(config: &Config, auto: IsolationMode) -> Result<TierModes> {
-    let otherwise = match config.database.isolation {
-        Isolation::Auto => auto,
-        Isolation::Row => IsolationMode::Row,
-        Isolation::Schema => IsolationMode::Schema,
-        Isolation::Database => IsolationMode::Database,
+fn tier_modes(config: &Config) -> Result<TierModes> {
+    let database = &config.database;
+    let otherwise = match (database.isolation, database.backend) {
+        (Isolation::Auto, Backend::Sqlite) | (Isolation::Database, _) => IsolationMode::Database,
+        (Isolation::Auto, Backend::Postgres) | (Isolation::Row, _) => IsolationMode::Row,
+        (Isolation::Schema, _) => IsolationMode::Schema,
     };
-    config
-        .database
-        .tier_isolation
-        .iter()
-        .try_fold(TierModes::all(otherwise), |modes, (tier, mode)| Ok(modes.with(Name::parse(tier)?, *mode)))
+    let tiers = database.tier_isolation.iter();
+    tiers.map(|(tier, mode)| Ok((Name::parse(tier)?, *mode))).try_fold(
+        TierModes::all(otherwise),
+        |modes, tier: Result<_>| {
+            let (tier, mode) = tier?;
+            Ok(modes.with(tier, mode))
+        },
+    )
 }

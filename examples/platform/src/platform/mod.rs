@@ -1,6 +1,7 @@
 //! What the configuration makes: the parts of the SDK, put together in one place.
 
 mod administration;
+mod auditing;
 mod database;
 mod readiness;
 
@@ -20,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use administration::Administration;
 pub use readiness::Readiness;
 
+use self::auditing::Auditing;
 use crate::config::{self, Config};
 
 /// A running platform: everything behind the listeners.
@@ -30,7 +32,7 @@ pub struct Platform {
     fleet: Arc<Fleet>,
     gateway: Gateway,
     limiter: Arc<dyn RateLimiter>,
-    denials: Arc<dyn DenialLog>,
+    auditing: Auditing,
     metrics: Metrics,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -49,19 +51,19 @@ impl Platform {
         load_tenants(&administration, &config).await?;
 
         let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet)));
-        let denials = administration.denials();
+        let auditing = administration.start_auditing()?;
         let gateway = Gateway::new(
             gateway_config(&config),
             Arc::clone(&fleet) as _,
             Arc::new(SystemClock),
-            Arc::clone(&denials),
+            auditing.denials(),
         )?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (until, folding) = (stop.clone(), metrics.clone());
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
         tasks.close();
         let limiter = Arc::new(GcraLimiter::default());
-        Ok(Self { config, administration, fleet, gateway, limiter, denials, metrics, stop, tasks })
+        Ok(Self { config, administration, fleet, gateway, limiter, auditing, metrics, stop, tasks })
     }
 
     /// Takes no new MCP call and waits for those in flight, at most for the configured drain time; returns
@@ -75,6 +77,7 @@ impl Platform {
         self.fleet.shutdown(Duration::ZERO).await;
         self.stop.cancel();
         self.tasks.wait().await;
+        self.auditing.shutdown().await;
         self.administration.close().await;
     }
 
@@ -117,7 +120,15 @@ impl Platform {
     /// Where denials go.
     #[must_use]
     pub fn denials(&self) -> Arc<dyn DenialLog> {
-        Arc::clone(&self.denials)
+        self.auditing.denials()
+    }
+
+    /// Seals the audit records that are there now, rather than at the next round.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database is away.
+    pub async fn seal_audit(&self) -> Result<()> {
+        self.auditing.seal_now().await
     }
 
     /// Prometheus text.

@@ -1,0 +1,43 @@
+//! `/api/v1/audit`: the audit chain of the caller's tenant, latest first.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use mcp_core::{
+    Scope,
+    audit::{self, AuditQuery, AuditView},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{ApiError, Json, Query};
+use crate::platform::Platform;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listing {
+    #[serde(default = "default_limit")]
+    limit: u32,
+    cursor: Option<String>,
+}
+
+const fn default_limit() -> u32 {
+    50
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Records {
+    items: Vec<AuditView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// One page of the tenant's own records; needs `audit:read`.
+pub(super) async fn list(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<Scope>,
+    Query(listing): Query<Listing>,
+) -> Result<Json<Records>, ApiError> {
+    let query = AuditQuery { limit: listing.limit, cursor: listing.cursor, oldest_first: false };
+    let page = audit::list(&*platform.administration().audit(), &scope, &query).await?;
+    Ok(Json(Records { items: page.records, next_cursor: page.next_cursor }))
+}

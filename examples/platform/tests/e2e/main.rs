@@ -1,0 +1,13 @@
+//! End to end: the binary as users run it, with real servers behind it and real clients in front.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod clients;
+mod commands;
+mod demo;
+mod isolation;
+mod kill;
+mod postgres;
+mod readme;
+mod refusals;
+mod support;

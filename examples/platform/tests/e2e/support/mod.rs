@@ -1,0 +1,141 @@
+//! What the end-to-end tests share: a running platform of their own, and ways to look at it from outside.
+
+pub(crate) mod http;
+pub(crate) mod processes;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use mcp_core::key::Secret;
+use mcp_platform::client::McpClient;
+use serde_json::{Value, json};
+
+/// The folder with the real servers and clients.
+pub(crate) fn tools() -> PathBuf {
+    std::env::var_os("MCP_TEST_TOOLS")
+        .map(PathBuf::from)
+        .expect("MCP_TEST_TOOLS is not set: `cargo xtask test` installs the servers and clients and sets it")
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-platform"));
+    command.env_remove("MCP_PLATFORM_CONFIG");
+    command
+}
+
+/// `mcp-platform serve` in a directory of its own; killed with all it started when dropped.
+pub(crate) struct Served {
+    directory: tempfile::TempDir,
+    process: Option<Child>,
+    pub(crate) url: String,
+    pub(crate) operations: String,
+}
+
+impl Served {
+    /// Starts with these `mcpServers` and this further configuration.
+    pub(crate) fn start(servers: &Value, config: &str) -> Self {
+        let mut served = Self::prepare(servers, config);
+        served.run();
+        served
+    }
+
+    /// The directory and its files, with nothing running yet.
+    pub(crate) fn prepare(servers: &Value, config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(".mcp.json"), json!({ "mcpServers": servers }).to_string())
+            .unwrap();
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\noperations_listen = \"127.0.0.1:0\"\n\
+             {config}[log]\nfilter = \"warn\"\n"
+        );
+        std::fs::write(directory.path().join("mcp-platform.toml"), config).unwrap();
+        Self { directory, process: None, url: String::new(), operations: String::new() }
+    }
+
+    /// Starts the process, again after [`kill`](Self::kill); the port may be another.
+    pub(crate) fn run(&mut self) {
+        let mut process = binary()
+            .arg("serve")
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut after = |mark: &str| {
+            let line = lines.next().expect("the server ended before it was ready").unwrap();
+            line.split_once(mark).unwrap_or_else(|| panic!("{line}")).1.to_owned()
+        };
+        self.url = after("serves ");
+        self.operations = after("readiness at ");
+        self.process = Some(process);
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and the exit status.
+    pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
+        let mut process = self.process.take().unwrap();
+        processes::terminate(process.id());
+        process.wait().unwrap()
+    }
+
+    /// Runs a command of the binary beside the server, on the same data; its JSON answer.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Value {
+        let done = self.try_command(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).unwrap_or(Value::Null)
+    }
+
+    /// The same, whatever comes of it.
+    pub(crate) fn try_command(&self, arguments: &[&str]) -> std::process::Output {
+        binary().arg("--json").args(arguments).current_dir(self.directory.path()).output().unwrap()
+    }
+
+    /// Creates a tenant and returns a token for it.
+    pub(crate) fn tenant(&self, id: &str) -> Secret<String> {
+        self.command(&["tenant", "create", id, "--requests-per-minute", "1000000"]);
+        self.token(id)
+    }
+
+    pub(crate) fn token(&self, tenant: &str) -> Secret<String> {
+        let issued = self.command(&["token", "issue", tenant]);
+        Secret::new(issued["access_token"].as_str().unwrap().to_owned())
+    }
+
+    /// A connected client.
+    pub(crate) async fn client(&self, token: &Secret<String>) -> McpClient {
+        McpClient::connect(self.url.parse().unwrap(), token.clone()).await.unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The fixture over stdio, as an entry of `mcpServers`; `mark` is in the environment of its processes.
+pub(crate) fn fixture(mark: &str, further: &[&str]) -> Value {
+    let mut args = vec!["fixture"];
+    args.extend(further);
+    json!({
+        "command": env!("CARGO_BIN_EXE_mcp-platform"),
+        "args": args,
+        "env": { processes::MARK: mark },
+    })
+}
