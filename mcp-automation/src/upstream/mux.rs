@@ -28,6 +28,8 @@ use crate::{
 const OUTBOX: usize = 256;
 /// Notices a listener may be behind.
 const NOTICES: usize = 256;
+/// Longest parameters of a notice. Each is kept until all have heard it, so that the longest lines would add up.
+const NOTICE_BYTES: usize = 64 * 1024;
 
 /// The calls of one connection.
 #[derive(Debug)]
@@ -255,9 +257,18 @@ impl Mux {
             let _ = call.mailbox.put(letter);
             return;
         }
+        let params = envelope.params.filter(|params| params.get().len() <= NOTICE_BYTES);
+        if params.is_none() && envelope.params.is_some() {
+            metrics::counter!("mcp_upstream_long_notices_total", "server" => self.server.to_string())
+                .increment(1);
+            // That a list changed is said by the method alone.
+            if !method.ends_with("/list_changed") {
+                return;
+            }
+        }
         if let Some(notices) = &self.table().notices {
             // No listener is no error.
-            let params = envelope.params.map(|raw| Arc::from(raw.to_owned()));
+            let params = params.map(|raw| Arc::from(raw.to_owned()));
             let _ = notices.send(Notice { method: Arc::from(method), params });
         }
     }
@@ -343,4 +354,28 @@ fn id_in(head: &[u8]) -> Option<u64> {
     let rest = head[at + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_has_a_length_it_may_be_kept_at() {
+        let (mux, _written) = Mux::new(ServerName::parse("one").unwrap());
+        let mut heard = mux.notices();
+        for (method, length) in
+            [("message", NOTICE_BYTES), ("tools/list_changed", NOTICE_BYTES), ("message", 10)]
+        {
+            let text = "x".repeat(length);
+            let line = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{"data":"{text}"}}}}"#
+            );
+            assert!(mux.receive(&Bytes::from(line)));
+        }
+        let changed = heard.try_recv().unwrap();
+        assert!(&*changed.method == "notifications/tools/list_changed" && changed.params.is_none());
+        assert!(heard.try_recv().unwrap().params.unwrap().get().len() < 100);
+        assert!(heard.try_recv().is_err());
+    }
 }
