@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use mcp_core::{
-    Error, Result, Scope,
+    Error, ErrorKind, Result, Scope,
     clock::{Clock, Timestamp},
     scope::TenantId,
 };
@@ -33,7 +33,7 @@ pub(super) struct Catalog {
 #[derive(Clone)]
 enum Slot {
     Listed(Arc<Listing>),
-    Failed { error: Arc<Error>, at: Timestamp, upstream: std::sync::Weak<dyn Upstream> },
+    Failed { error: Arc<Error>, until: Timestamp, upstream: std::sync::Weak<dyn Upstream> },
 }
 
 impl Catalog {
@@ -85,23 +85,28 @@ impl Catalog {
         let timeout = scope.remaining(self.timeout);
         let fetched =
             tokio::time::timeout(timeout, Listing::fetch(scope, upstream, kind, self.max_items, now));
-        let error = match fetched.await {
+        let (error, kept) = match fetched.await {
             Ok(Ok(listing)) => return Slot::Listed(Arc::new(listing)),
-            Ok(Err(error)) => error,
-            Err(_) => super::failure::too_slow(upstream.name(), kind.method()),
+            // A caller whose own time ran out says nothing of the server, and must not answer for others.
+            Ok(Err(error)) => {
+                let kept = error.kind() != ErrorKind::DeadlineExceeded || timeout >= self.timeout;
+                (error, kept)
+            }
+            Err(_) => (super::failure::too_slow(upstream.name(), kind.method()), timeout >= self.timeout),
         };
         tracing::warn!(
             tenant = %scope.tenant(), request_id = %scope.request_id(), server = %upstream.name(),
             error = error.report(), "a server's list could not be read"
         );
-        Slot::Failed { error: Arc::new(error), at: self.clock.now(), upstream: Arc::downgrade(upstream) }
+        let until = if kept { self.clock.now().after(FAILURE_KEPT) } else { now };
+        Slot::Failed { error: Arc::new(error), until, upstream: Arc::downgrade(upstream) }
     }
 
     fn is_stale(&self, slot: &Slot, kind: Kind, upstream: &Arc<dyn Upstream>, now: Timestamp) -> bool {
         match slot {
             Slot::Listed(listing) => listing.is_stale(kind, upstream, now, self.ttl),
-            Slot::Failed { at, upstream: failed, .. } => {
-                now.since(*at) >= FAILURE_KEPT || !std::ptr::addr_eq(failed.as_ptr(), Arc::as_ptr(upstream))
+            Slot::Failed { until, upstream: failed, .. } => {
+                now >= *until || !std::ptr::addr_eq(failed.as_ptr(), Arc::as_ptr(upstream))
             }
         }
     }

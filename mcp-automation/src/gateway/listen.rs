@@ -62,6 +62,7 @@ impl Shared {
             tokio::select! {
                 () = gone.closed() => {}
                 () = session.ended.cancelled() => {}
+                () = shared.sessions.unused(&session) => {}
                 () = shared.drain.begun.cancelled() => {}
                 _ = relay(&shared, &caller, &session, chunks) => {}
             }

@@ -77,6 +77,21 @@ impl Sessions {
         Some(session)
     }
 
+    /// Waits until a session has been unused for too long, and ends it: others are looked at only when somebody
+    /// calls or comes, which may be never, and an open stream holds more than a table's entry.
+    ///
+    /// # Cancellation
+    /// Safe.
+    pub(super) async fn unused(&self, session: &Session) {
+        loop {
+            let unused_for = self.clock.now().since(session.last_used());
+            let Some(left) = self.limits.idle.checked_sub(unused_for).filter(|left| !left.is_zero()) else {
+                return self.end(session);
+            };
+            tokio::time::sleep(left).await;
+        }
+    }
+
     /// Ends a session.
     pub(super) fn end(&self, session: &Session) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +219,24 @@ mod tests {
         assert!(unused.ended.is_cancelled());
         assert!(!used.ended.is_cancelled());
         assert_eq!(bench.sessions.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_ends_when_nobody_looks_for_it() {
+        let bench = bench(2, 9);
+        let session = bench.open(&scope("acme", "ann"));
+        let unused = bench.sessions.unused(&session);
+        tokio::pin!(unused);
+        let idle = SessionConfig::default().idle;
+        bench.clock.advance(idle / 2);
+        session.touch(bench.clock.now());
+        bench.clock.advance(idle / 2);
+        assert!(tokio::time::timeout(idle * 2 / 3, &mut unused).await.is_err(), "it was used meanwhile");
+        assert!(!session.ended.is_cancelled());
+        bench.clock.advance(idle / 2);
+        unused.await;
+        assert!(session.ended.is_cancelled());
+        assert_eq!(bench.sessions.len(), 0);
     }
 
     #[test]

@@ -127,6 +127,18 @@ async fn a_server_that_hangs_holds_a_list_up_once() {
     assert_eq!(names(&client.rpc("tools/list", json!({})).await), ["a__echo", "b__echo"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_caller_in_a_hurry_does_not_speak_for_others() {
+    let bench = bench(vec![server("a", &["echo"]), server("b", &["echo"])]);
+    let client = bench.ann().initialize(json!({})).await;
+    let mut hurried = client.clone();
+    hurried.scope = hurried.scope.with_deadline(std::time::Instant::now() + Duration::from_millis(200));
+    bench.server("acme", "b").hangs.store(true, Ordering::SeqCst);
+    assert_eq!(names(&hurried.rpc("tools/list", json!({})).await), ["a__echo"]);
+    bench.server("acme", "b").hangs.store(false, Ordering::SeqCst);
+    assert_eq!(names(&client.rpc("tools/list", json!({})).await), ["a__echo", "b__echo"]);
+}
+
 #[tokio::test]
 async fn lists_are_kept_until_they_change_or_grow_old() {
     let bench = bench(vec![server("a", &["echo"])]);
