@@ -3,7 +3,7 @@
 //! Records are written in the transaction of the change they speak of, unchained, so that writers do not
 //! queue ([`AuditRecord`], `TenantTx::audit`); denials are written in groups ([`GroupedDenials`]). One
 //! [`Sealer`] links them afterwards, in commit order, and signs checkpoints that leave the database.
-//! [`verify`] recomputes every link and compares it with those checkpoints; [`list`] shows a tenant its
+//! [`verify()`] recomputes every link and compares it with those checkpoints; [`list()`] shows a tenant its
 //! own records.
 //!
 //! ```
