@@ -10,4 +10,5 @@ mod kill;
 mod postgres;
 mod readme;
 mod refusals;
+mod serving;
 mod support;

@@ -1,0 +1,121 @@
+//! The listeners: operations, browsers, TLS, and the way down.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use http::{Method, StatusCode};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::support::{Served, fixture, http::Attempt};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_metrics_and_readiness_and_the_public_sees_neither() {
+    let mut served = Served::start(&json!({ "fixture": fixture("serving", &[]) }), "");
+    let token = served.tenant("acme");
+    let mut client = served.client(&token).await;
+    client.call("fixture__echo", &json!({ "message": "hello" })).await.unwrap();
+    let get = |url: String| Attempt::new(Method::GET, &url).send();
+
+    let metrics = get(format!("{}/metrics", served.operations)).await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    for counted in
+        ["mcp_http_requests_total{status=\"2xx\"}", "mcp_gateway_requests_total", "mcp_server_starts_total"]
+    {
+        assert!(text.contains(counted), "{counted} is not in {text}");
+    }
+    assert!(!text.contains("acme"), "a tenant's name is in the metrics");
+    let ready = get(format!("{}/ready", served.operations)).await;
+    assert_eq!(ready.status, StatusCode::OK);
+    assert_eq!((&ready.json()["ready"], &ready.json()["fleet_isolation"]), (&json!(true), &json!("trusted")));
+
+    let public = served.url.replace("/mcp", "");
+    assert_eq!(get(format!("{public}/health")).await.status, StatusCode::NO_CONTENT);
+    let ready = get(format!("{public}/ready")).await;
+    assert_eq!((ready.status, ready.body.len()), (StatusCode::NO_CONTENT, 0));
+    assert_eq!(get(format!("{public}/metrics")).await.status, StatusCode::UNAUTHORIZED);
+    assert!(served.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_of_an_allowed_origin_may_call_and_another_may_not() {
+    let served = Served::start(&json!({}), "cors_origins = [\"https://app.example\"]\n");
+    let preflight = |origin: &str| {
+        Attempt::new(Method::OPTIONS, &served.url)
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization, mcp-session-id, mcp-protocol-version")
+            .send()
+    };
+    let allowed = preflight("https://app.example").await;
+    assert_eq!(allowed.headers["access-control-allow-origin"], "https://app.example");
+    let headers = allowed.headers["access-control-allow-headers"].to_str().unwrap().to_owned();
+    for header in ["authorization", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"] {
+        assert!(headers.contains(header), "{header} is not in {headers}");
+    }
+    assert!(!preflight("https://evil.example").await.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_in_flight_ends_well_when_the_server_is_told_to_stop() {
+    let mut served = Served::start(&json!({ "fixture": fixture("drain", &[]) }), "");
+    let token = served.tenant("acme");
+    let mut client = served.client(&token).await;
+    client.call("fixture__echo", &json!({ "message": "started" })).await.unwrap();
+    let slow = Attempt::call(
+        &served.url,
+        "tools/call",
+        json!({ "name": "fixture__slow", "arguments": { "ms": 2_000 } }),
+    );
+    let in_flight = tokio::spawn(slow.bearer(token.expose()).send());
+    let metrics = || Attempt::new(Method::GET, &format!("{}/metrics", served.operations)).send();
+    let began = std::time::Instant::now();
+    while !String::from_utf8_lossy(&metrics().await.body).contains("mcp_http_requests_in_flight 1") {
+        assert!(began.elapsed() < Duration::from_secs(10), "the call does not arrive");
+    }
+    assert!(served.stop().success(), "a call was cut");
+    let answer = in_flight.await.unwrap();
+    assert!(String::from_utf8_lossy(&answer.body).contains("\"result\""), "{answer:?}");
+}
+
+/// The certificate the server shows to a client that trusts `root`.
+async fn shown_certificate(address: &str, root: &rcgen::Certificate) -> Result<Vec<u8>, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("platform.test").unwrap();
+    let connected = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let connected = connected.map_err(|error| error.to_string())?;
+    let shown = connected.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+    Ok(shown)
+}
+
+/// Writes a new self-signed certificate and its key.
+fn renew_certificate(directory: &Path) -> rcgen::Certificate {
+    let pair = rcgen::generate_simple_self_signed(vec!["platform.test".to_owned()]).unwrap();
+    std::fs::write(directory.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.join("cert.pem"), pair.cert.pem()).unwrap();
+    pair.cert
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_shows_a_renewed_certificate_without_a_restart() {
+    let mut served = Served::prepare(&json!({}), "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n");
+    let first = renew_certificate(served.path());
+    served.run();
+    let address = served.url.strip_prefix("https://").unwrap().split('/').next().unwrap().to_owned();
+    assert_eq!(shown_certificate(&address, &first).await.unwrap(), first.der().to_vec());
+
+    let renewed = renew_certificate(served.path());
+    let began = std::time::Instant::now();
+    while shown_certificate(&address, &renewed).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the old certificate is still shown");
+    }
+    assert!(served.stop().success());
+}
