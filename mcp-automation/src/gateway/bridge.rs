@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{level::Level, splice};
+use super::{level::Level, session::ClientAbilities, splice};
 
 /// Members of `_meta` in which a stateless request says what a session would know. A server with sessions
 /// takes them for a contradiction to its own.
@@ -37,12 +37,20 @@ pub(super) fn for_session(params: &RawValue) -> Option<Box<RawValue>> {
     Some(splice::raw(splice::replace(params.get(), splice::span(params.get(), meta.get()), &kept)))
 }
 
-/// A session's parameters for a stateless server, which learns from each request what log messages it may
-/// send; `None` where they are the same.
-pub(super) fn for_stateless(params: Option<&RawValue>, level: Level) -> Option<Box<RawValue>> {
+/// A session's parameters for a stateless server, which learns from each request what it may ask the client
+/// and what log messages it may send; `None` where they are the same.
+pub(super) fn for_stateless(
+    params: Option<&RawValue>,
+    abilities: ClientAbilities,
+    level: Level,
+) -> Option<Box<RawValue>> {
     let plain = params.and_then(for_session);
     let text = plain.as_deref().or(params).map_or("{}", RawValue::get);
-    let members = format!("\"io.modelcontextprotocol/logLevel\":\"{}\"", level.as_str());
+    let members = format!(
+        "\"io.modelcontextprotocol/clientCapabilities\":{},\"io.modelcontextprotocol/logLevel\":\"{}\"",
+        abilities.declared(),
+        level.as_str()
+    );
     let meta = serde_json::from_str::<Params<'_>>(text).ok()?.meta;
     let text = match meta {
         Some(meta) => {
@@ -108,12 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn a_stateless_server_is_told_the_level() {
+    fn a_stateless_server_is_told_what_the_session_knows() {
+        let abilities = ClientAbilities::parse(&serde_json::json!({"sampling": {"tools": {}}}));
         let bridged = |text: &str| {
             let params = RawValue::from_string(text.to_owned()).unwrap();
-            for_stateless(Some(&params), Level::Warning).map(|params| params.get().to_owned())
+            for_stateless(Some(&params), abilities, Level::Warning).map(|params| params.get().to_owned())
         };
-        let level = r#""io.modelcontextprotocol/logLevel":"warning""#;
+        let level = concat!(
+            r#""io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"#,
+            r#""io.modelcontextprotocol/logLevel":"warning""#
+        );
         assert_eq!(bridged(r#"{"name":"a"}"#), Some(format!(r#"{{"_meta":{{{level}}},"name":"a"}}"#)));
         assert_eq!(
             bridged(r#"{ "_meta":{"k" : 1.0}, "x":1e0}"#),
@@ -122,7 +134,7 @@ mod tests {
         // The session knows; what a request says of it must not stand beside.
         let contradiction = r#"{"_meta":{"io.modelcontextprotocol/logLevel":"debug"}}"#;
         assert_eq!(bridged(contradiction), Some(format!(r#"{{"_meta":{{{level}}}}}"#)));
-        let made = for_stateless(None, Level::Warning).map(|params| params.get().to_owned());
+        let made = for_stateless(None, abilities, Level::Warning).map(|params| params.get().to_owned());
         assert_eq!(made, Some(format!(r#"{{"_meta":{{{level}}}}}"#)));
         assert_eq!(bridged(r#"{"_meta":7}"#).as_deref(), Some(r#"{"_meta":7}"#));
     }

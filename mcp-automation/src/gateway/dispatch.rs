@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    bridge, failure,
+    bridge, failure, input,
     level::Level,
     listing::Kind,
     method::Method,
@@ -163,13 +163,18 @@ impl Shared {
         let scope = &caller.scope;
         let called = async {
             let upstream = self.connect(scope, server).await?;
-            let bridged = match (&caller.client, upstream.info().version.is_stateless()) {
-                (Client::Stateless { .. }, false) => params.and_then(bridge::for_session),
-                (Client::Legacy(session), true) => bridge::for_stateless(params, session.level()),
-                _ => None,
-            };
-            let params = bridged.as_deref().or(params);
-            upstream.call(scope, method.as_str(), params, downstream).await
+            let method = method.as_str();
+            match (&caller.client, upstream.info().version.is_stateless()) {
+                (Client::Stateless { .. }, false) => {
+                    let bridged = params.and_then(bridge::for_session);
+                    upstream.call(scope, method, bridged.as_deref().or(params), downstream).await
+                }
+                (Client::Legacy(session), true) => {
+                    let bridged = bridge::for_stateless(params, session.abilities, session.level());
+                    input::call(scope, &*upstream, method, bridged.as_deref().or(params), downstream).await
+                }
+                _ => upstream.call(scope, method, params, downstream).await,
+            }
         };
         let timeout = scope.remaining(self.config.call_timeout);
         match tokio::time::timeout(timeout, called).await {

@@ -108,7 +108,7 @@ fn stateless(result: &str, method: Method, ttl_millis: u64) -> String {
 /// Checks that a client with a session can understand a result.
 ///
 /// # Errors
-/// The fault to answer with when the server waits for input that only stateless clients can give.
+/// The fault to answer with when the server still waits for input.
 fn legacy(result: &RawValue) -> Result<(), Fault> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -122,7 +122,7 @@ fn legacy(result: &RawValue) -> Result<(), Fault> {
     match serde_json::from_str::<Typed<'_>>(result.get()) {
         Ok(typed) if typed.result_type.as_deref() == Some("input_required") => Err(Fault::new(
             code::INTERNAL_ERROR,
-            "the server asks for input, which takes a client of version 2026-07-28",
+            "the server goes on asking for input, or asks in a form that this version does not have",
         )
         .with_data(json!({ "code": "unsupported" }))),
         _ => Ok(()),

@@ -26,6 +26,10 @@
 //! Changed is only: a tool's or prompt's name where it is prefixed; towards stateless clients the members
 //! `resultType`, `ttlMs` and `cacheScope`, added where a server wrote none; and from them to servers with
 //! sessions the members of `_meta` that stand for a session, taken out.
+//!
+//! Between eras, `_meta` says to a stateless server what the session knows and hides from a server with sessions
+//! what it does not expect; and where a stateless server's answer asks for input, the client of a session is
+//! asked by requests and the call repeated.
 
 mod body;
 mod bridge;
@@ -39,6 +43,7 @@ mod failure;
 mod finish;
 mod greet;
 mod headers;
+mod input;
 mod legacy;
 mod level;
 mod list;

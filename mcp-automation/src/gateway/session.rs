@@ -71,6 +71,12 @@ impl ClientAbilities {
         Self { sampling: has("sampling"), elicitation: has("elicitation"), roots: has("roots") }
     }
 
+    /// The capabilities as a client declares them, in their plainest form, which every version knows.
+    pub(super) fn declared(self) -> serde_json::Value {
+        let members = [("sampling", self.sampling), ("elicitation", self.elicitation), ("roots", self.roots)];
+        members.into_iter().filter(|(_, has)| *has).map(|(name, _)| (name, serde_json::json!({}))).collect()
+    }
+
     /// Whether the client answers this request of a server's.
     pub(super) fn answers(self, method: &str) -> bool {
         match method {

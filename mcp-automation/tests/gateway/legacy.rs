@@ -223,11 +223,14 @@ async fn an_unused_session_ends() {
 }
 
 #[tokio::test]
-async fn a_result_that_waits_for_input_is_an_error_here() {
+async fn a_server_that_never_stops_asking_is_an_error() {
     let bench = bench(one_and_two());
     let client = bench.ann().initialize(json!({})).await;
     let answer = client.rpc("tools/call", json!({"name": "two__input"})).await;
-    assert!(answer["error"]["message"].as_str().unwrap().contains("2026-07-28"));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("goes on asking"), "{answer}");
+    let calls = bench.server("acme", "two").calls_of("tools/call");
+    assert_eq!(calls.len(), 17);
+    assert!(calls.last().unwrap().as_deref().unwrap().contains(r#""inputResponses":{},"requestState":"s""#));
 }
 
 fn get(client: &crate::support::Client) -> http::Request<http_body_util::Full<bytes::Bytes>> {

@@ -92,7 +92,7 @@ async fn clients_of_both_eras_call_servers_of_both_eras() {
 }
 
 #[tokio::test]
-async fn progress_and_questions_of_a_real_server_reach_a_legacy_client() {
+async fn progress_and_questions_of_real_servers_reach_a_legacy_client() {
     let real = both_eras().await;
     let client = real.client("acme").initialize(json!({"sampling": {}})).await;
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
@@ -103,16 +103,39 @@ async fn progress_and_questions_of_a_real_server_reach_a_legacy_client() {
     assert_eq!(progress.len(), 3, "{events:?}");
     assert!(progress.iter().all(|event| event["params"]["progressToken"] == "mine"));
 
-    let body = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
-        "name": "old__test_sampling", "arguments": {"prompt": "hello"}}});
+    for server in ["old", "new"] {
+        let call = json!({"name": format!("{server}__test_sampling"), "arguments": {"prompt": "hello"}});
+        let body = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call});
+        let reply = |id: &Value| {
+            json!({"jsonrpc": "2.0", "id": id, "result": {
+                "role": "assistant", "model": "m", "content": {"type": "text", "text": "forty-two"}}})
+        };
+        let mut events = Events::of(client.post(body.to_string()).await);
+        let question = events.next().await.unwrap();
+        assert_eq!(question["method"], "sampling/createMessage");
+        assert_eq!(client.post(reply(&question["id"]).to_string()).await.status(), 202);
+        let answer = events.next().await.unwrap();
+        assert!(answer["result"]["content"][0]["text"].as_str().unwrap().contains("forty-two"), "{answer}");
+    }
+    real.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_refuses_a_stateless_servers_question_gets_its_refusal_back() {
+    let real = both_eras().await;
+    let client = real.client("acme").initialize(json!({"sampling": {}})).await;
+    let call = json!({"name": "new__test_sampling", "arguments": {"prompt": "hello"}});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": &call});
     let mut events = Events::of(client.post(body.to_string()).await);
     let question = events.next().await.unwrap();
-    assert_eq!(question["method"], "sampling/createMessage");
-    let reply = json!({"jsonrpc": "2.0", "id": question["id"], "result": {
-        "role": "assistant", "model": "m", "content": {"type": "text", "text": "forty-two"}}});
+    let refusal = json!({"code": -1, "message": "the user said no"});
+    let reply = json!({"jsonrpc": "2.0", "id": question["id"], "error": refusal});
     assert_eq!(client.post(reply.to_string()).await.status(), 202);
-    let answer = events.next().await.unwrap();
-    assert!(answer["result"]["content"][0]["text"].as_str().unwrap().contains("forty-two"), "{answer}");
+    assert_eq!(events.next().await.unwrap()["error"], refusal);
+
+    let mute = real.client("acme").initialize(json!({})).await;
+    let answer = mute.rpc("tools/call", call).await;
+    assert_eq!(answer["error"]["code"], -32021, "{answer}");
     real.end().await;
 }
 
