@@ -67,13 +67,14 @@ impl Show {
         let (url, token) = (tour.url, tour.token_of("acme").await?);
         let token = token.expose();
         output::text(&format!(
-            "\nThe platform stays at {url}. A token of the tenant acme:\n\n  {token}\n\n\
-             Try:\n\n  \
-             curl -s {url} -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' \\\n    \
+            "\nThe platform stays at {url}. Take a token of the tenant acme:\n\n  \
+             TOKEN={token}\n\n\
+             and try:\n\n  \
+             curl -s {url} -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\\n    \
              -H 'Accept: application/json, text/event-stream' -H 'Mcp-Method: tools/list' \\\n    \
              -H 'MCP-Protocol-Version: 2026-07-28' -d '{}'\n\n  \
-             npx @modelcontextprotocol/inspector --cli {url} --transport http \\\n    \
-             --header 'Authorization: Bearer {token}' --method tools/list\n\n\
+             npx -y -p node@22 -p @modelcontextprotocol/inspector@2.12.0 mcp-inspector --cli {url} \\\n    \
+             --transport http --header \"Authorization: Bearer $TOKEN\" --method tools/list\n\n\
              Ctrl-C ends it.\n",
             stateless_list(),
         ));
