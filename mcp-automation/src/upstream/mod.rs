@@ -3,6 +3,7 @@
 //! The gateway sees servers through [`Upstreams`] and never learns whether one is a process or a URL, nor
 //! which version of the protocol it speaks; the fleet never learns who the gateway's clients are.
 
+mod abandoned;
 mod handshake;
 mod http;
 mod limits;

@@ -15,7 +15,9 @@ use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc};
 
 use super::{
-    Downstream, Notice, Reply, handshake,
+    Downstream, Notice, Reply,
+    abandoned::Abandoned,
+    handshake,
     mailbox::{Letter, Mailbox},
     message, splice,
 };
@@ -43,6 +45,7 @@ pub(crate) struct Mux {
 #[derive(Debug)]
 struct Table {
     calls: HashMap<u64, Call>,
+    abandoned: Abandoned,
     /// Set once the connection has ended: why.
     ended: Option<String>,
     notices: Option<broadcast::Sender<Notice>>,
@@ -61,7 +64,12 @@ impl Mux {
     pub(crate) fn new(server: ServerName) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (outbox, written) = mpsc::channel(OUTBOX);
         let notices = Some(broadcast::channel(NOTICES).0);
-        let table = Mutex::new(Table { calls: HashMap::new(), ended: None, notices });
+        let table = Mutex::new(Table {
+            calls: HashMap::new(),
+            abandoned: Abandoned::default(),
+            ended: None,
+            notices,
+        });
         (Self { server, next_id: AtomicU64::new(1), table, outbox }, written)
     }
 
@@ -220,10 +228,11 @@ impl Mux {
     }
 
     fn receive_response(&self, envelope: &Envelope<'_>) {
-        let call = envelope
-            .id
-            .and_then(|id| id.get().parse().ok())
-            .and_then(|id: u64| self.table().calls.remove(&id));
+        let call = envelope.id.and_then(|id| id.get().parse().ok()).and_then(|id: u64| {
+            let mut table = self.table();
+            table.abandoned.answered(id);
+            table.calls.remove(&id)
+        });
         let Some(call) = call else {
             metrics::counter!("mcp_upstream_stray_replies_total", "server" => self.server.to_string())
                 .increment(1);
@@ -247,15 +256,8 @@ impl Mux {
         if method == "notifications/cancelled" || handshake::is_about_subscription(method) {
             return;
         }
-        if method == "notifications/message"
-            && let Some(call) = self.only_call()
-        {
-            let letter = Letter::Notification {
-                method: method.to_owned(),
-                params: envelope.params.map(ToOwned::to_owned),
-            };
-            let _ = call.mailbox.put(letter);
-            return;
+        if method == "notifications/message" {
+            return self.receive_log_message(method, envelope.params);
         }
         let params = envelope.params.filter(|params| params.get().len() <= NOTICE_BYTES);
         if params.is_none() && envelope.params.is_some() {
@@ -273,6 +275,16 @@ impl Mux {
         }
     }
 
+    /// Log messages name no call, and what they tell of one is for nobody but its caller.
+    fn receive_log_message(&self, method: &str, params: Option<&RawValue>) {
+        let Some(call) = self.only_call() else {
+            tracing::trace!(server = %self.server, "a log message belongs to no certain call and is dropped");
+            return;
+        };
+        let params = params.map(ToOwned::to_owned);
+        let _ = call.mailbox.put(Letter::Notification { method: method.to_owned(), params });
+    }
+
     fn receive_progress(&self, params: Option<&RawValue>) {
         let call = splice::progress_token(params).and_then(|id| self.table().calls.get(&id).cloned());
         let Some((call, params)) = call.zip(params) else { return };
@@ -288,8 +300,7 @@ impl Mux {
             return self.answer(id, &Reply::Result(empty_object()));
         }
         let Some(call) = self.only_call() else {
-            let fault =
-                Fault::new(code::METHOD_NOT_FOUND, "no single call in flight that this could belong to");
+            let fault = Fault::new(code::METHOD_NOT_FOUND, "no certain call that this could belong to");
             return self.answer(id, &message::refusal(&fault));
         };
         let params = envelope.params.map(ToOwned::to_owned);
@@ -305,9 +316,12 @@ impl Mux {
         let _ = self.outbox.try_send(message::response(id, reply));
     }
 
-    /// The call in flight, if there is exactly one.
+    /// The call in flight, if there is exactly one and the server is at work on no other.
     fn only_call(&self) -> Option<Call> {
         let table = self.table();
+        if table.abandoned.any() {
+            return None;
+        }
         let mut calls = table.calls.values().filter(|call| !call.handshake);
         let first = calls.next()?.clone();
         calls.next().is_none().then_some(first)
@@ -329,8 +343,15 @@ struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let open = self.mux.table().calls.remove(&self.id).is_some();
-        if open && self.sent {
+        let abandoned = {
+            let mut table = self.mux.table();
+            let abandoned = table.calls.remove(&self.id).is_some() && self.sent;
+            if abandoned {
+                table.abandoned.add(self.id);
+            }
+            abandoned
+        };
+        if abandoned {
             // A drop cannot wait for room; a server whose queue is full is not reading anyway.
             let _ = self.mux.outbox.try_send(message::cancelled(self.id));
         }
@@ -364,9 +385,11 @@ mod tests {
     fn a_notice_has_a_length_it_may_be_kept_at() {
         let (mux, _written) = Mux::new(ServerName::parse("one").unwrap());
         let mut heard = mux.notices();
-        for (method, length) in
-            [("message", NOTICE_BYTES), ("tools/list_changed", NOTICE_BYTES), ("message", 10)]
-        {
+        for (method, length) in [
+            ("resources/updated", NOTICE_BYTES),
+            ("tools/list_changed", NOTICE_BYTES),
+            ("resources/updated", 10),
+        ] {
             let text = "x".repeat(length);
             let line = format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{"data":"{text}"}}}}"#
@@ -377,5 +400,69 @@ mod tests {
         assert!(&*changed.method == "notifications/tools/list_changed" && changed.params.is_none());
         assert!(heard.try_recv().unwrap().params.unwrap().get().len() < 100);
         assert!(heard.try_recv().is_err());
+    }
+
+    fn mux() -> (Mux, mpsc::Receiver<Vec<u8>>) {
+        Mux::new(ServerName::parse("one").unwrap())
+    }
+
+    /// What a caller hears.
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    #[async_trait::async_trait]
+    impl Downstream for Heard {
+        async fn notify(&self, method: &str, _params: Option<&RawValue>) {
+            self.0.lock().unwrap().push(method.to_owned());
+        }
+
+        async fn request(&self, method: &str, _params: Option<&RawValue>) -> Result<Reply> {
+            self.0.lock().unwrap().push(method.to_owned());
+            Ok(Reply::Result(empty_object()))
+        }
+    }
+
+    async fn next_line(written: &mut mpsc::Receiver<Vec<u8>>) -> serde_json::Value {
+        serde_json::from_slice(&written.recv().await.unwrap()).unwrap()
+    }
+
+    const ASKS: &[u8] =
+        br#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"Ann?"}}"#;
+    const SAYS: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"of Ann"}}"#;
+
+    #[tokio::test]
+    async fn what_may_be_about_an_abandoned_call_reaches_no_other_caller() {
+        let (mux, mut written) = mux();
+        let version = ProtocolVersion::LATEST_LEGACY;
+        let (ann, bob) = (Heard::default(), Heard::default());
+        {
+            let call = std::pin::pin!(mux.call(version, "tools/call", None, &ann));
+            assert!(futures_util::poll!(call).is_pending());
+        }
+        assert_eq!(next_line(&mut written).await["id"], 1);
+        assert_eq!(next_line(&mut written).await["method"], "notifications/cancelled");
+
+        let mut call = std::pin::pin!(mux.call(version, "tools/call", None, &bob));
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        assert_eq!(next_line(&mut written).await["id"], 2);
+        for line in [ASKS, SAYS] {
+            assert!(mux.receive(&Bytes::from_static(line)));
+        }
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        assert!(bob.0.lock().unwrap().is_empty(), "{bob:?}");
+        let refusal = next_line(&mut written).await;
+        assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&"q".into(), &(-32601).into()));
+
+        // With the late reply the server is done with Ann's call, so what it asks now is Bob's.
+        mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+        for line in [ASKS, SAYS] {
+            assert!(mux.receive(&Bytes::from_static(line)));
+        }
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        assert_eq!(*bob.0.lock().unwrap(), ["elicitation/create", "notifications/message"]);
+        assert!(next_line(&mut written).await["result"].is_object());
+        mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":2,"result":{}}"#));
+        assert!(matches!(call.await, Ok(Reply::Result(_))));
+        assert!(ann.0.lock().unwrap().is_empty());
     }
 }
