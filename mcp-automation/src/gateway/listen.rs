@@ -13,7 +13,6 @@ use super::{
     body::Body,
     exchange::Permit,
     headers,
-    level::Level,
     path::Endpoint,
     respond,
     session::Session,
@@ -91,7 +90,7 @@ async fn relay(
         tokio::select! {
             Some((ear, notice)) = notices.next() => match notice {
                 Ok(notice) => {
-                    if is_wanted(session, &notice) {
+                    if is_everybodys(&notice) {
                         chunks.send(event(&notice.method, notice.params.as_deref())).await?;
                     }
                     notices.push(next(ear));
@@ -155,11 +154,8 @@ fn event(method: &str, params: Option<&RawValue>) -> Bytes {
     sse::event(&write::message(None, method, params))
 }
 
-/// Changes of lists are everybody's; log messages are held to the session's level; what else servers say
-/// belongs to calls or subscriptions of others on the same connection.
-fn is_wanted(session: &Session, notice: &Notice) -> bool {
-    match &*notice.method {
-        "notifications/message" => session.wants(Level::of_params(notice.params.as_deref())),
-        method => method.ends_with("/list_changed"),
-    }
+/// Changes of lists are everybody's. What else servers say, log messages too, may be about the calls or
+/// subscriptions of others on the same connection.
+fn is_everybodys(notice: &Notice) -> bool {
+    notice.method.starts_with("notifications/") && notice.method.ends_with("/list_changed")
 }

@@ -50,7 +50,10 @@ pub enum Reply {
     Error(Box<RawValue>),
 }
 
-/// A notification of a server's that belongs to no call: a changed list, an updated resource, a log message.
+/// A notification of a server's that belongs to no call: a changed list, an updated resource.
+///
+/// Never a log message: a connection serves many principals, and one that belongs to no certain call may be
+/// about the call of any of them.
 #[derive(Debug, Clone)]
 pub struct Notice {
     /// Its method, `notifications/tools/list_changed`.

@@ -1,7 +1,7 @@
 //! Clients with sessions.
 
 use http::{Method, StatusCode};
-use mcp_automation::protocol::ProtocolVersion;
+use mcp_automation::{protocol::ProtocolVersion, upstream::Notice};
 use serde_json::{Value, json};
 
 use crate::support::{Events, TestServer, bench, bytes, initialize, message};
@@ -267,6 +267,22 @@ async fn what_servers_say_outside_of_calls_comes_by_get() {
     *request.method_mut() = Method::DELETE;
     client.send(request).await.unwrap();
     assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn what_a_server_logs_outside_of_a_call_is_not_told_to_every_session() {
+    let bench = bench(one_and_two());
+    let bob = bench.client("acme", "bob", &["*"]).initialize(json!({})).await;
+    let mut stream = Events::of(bob.send(get(&bob)).await.unwrap());
+    stream.opened().await;
+    let upstream = bench.server("acme", "one");
+    upstream.heard_by(1).await;
+    let params =
+        serde_json::value::to_raw_value(&json!({"level": "error", "data": "of Ann's call"})).unwrap();
+    let logged = Notice { method: "notifications/message".into(), params: Some(params.into()) };
+    upstream.notices.send(logged).unwrap();
+    upstream.change_tools(&["echo"]);
+    assert_eq!(stream.next().await.unwrap()["method"], "notifications/tools/list_changed");
 }
 
 #[tokio::test]

@@ -262,7 +262,12 @@ impl Inner {
         None
     }
 
+    /// Tells the listeners, unless it is a log message, which may be about somebody's call.
     fn publish(&self, method: &str, params: Option<&RawValue>) {
+        if method == "notifications/message" {
+            tracing::trace!(server = %self.server, "a log message belongs to no call and is dropped");
+            return;
+        }
         if let Some(notices) = &*self.notices.lock().unwrap_or_else(PoisonError::into_inner) {
             let params = params.map(|raw| Arc::from(raw.to_owned()));
             // No listener is no error.
