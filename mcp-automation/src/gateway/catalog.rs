@@ -81,6 +81,19 @@ impl Catalog {
         }
     }
 
+    /// The server's items as they were last listed, however long ago. Asks nobody.
+    pub(super) async fn last_known(
+        &self,
+        scope: &Scope,
+        server: &ServerName,
+        kind: Kind,
+    ) -> Option<Arc<Listing>> {
+        match self.cache.get(&(scope.tenant().clone(), server.clone(), kind)).await? {
+            Slot::Listed(listing) => Some(listing),
+            Slot::Failed { .. } => None,
+        }
+    }
+
     async fn fetch(&self, scope: &Scope, upstream: &Arc<dyn Upstream>, kind: Kind, now: Timestamp) -> Slot {
         let timeout = scope.remaining(self.timeout);
         let fetched =

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     config::PrefixMode,
-    listing::Kind,
+    listing::{Kind, Listing},
     names::{self, Names},
     path::Endpoint,
     servers::Unavailable,
@@ -52,6 +52,17 @@ impl Shared {
         if mode == PrefixMode::Always && by_prefix.len() == 1 {
             return by_prefix.into_iter().next().ok_or_else(|| unknown(kind, name, &[], &[]));
         }
+        if mode != PrefixMode::Always {
+            let inner = |server: &ServerName, listing: &Listing| {
+                let tail = (mode == PrefixMode::Conflict).then(|| names::without_prefix(server, name));
+                let mut names = [Some(name), tail.flatten()].into_iter().flatten();
+                names.find(|name| listing.find(name).is_some()).map(str::to_owned)
+            };
+            let last_owners = self.last_owners(scope, kind, &inner).await;
+            if let Some(owner) = self.confirmed(scope, kind, &last_owners, &inner).await {
+                return Ok(owner);
+            }
+        }
         let (parts, unavailable) = self.parts(scope, endpoint, kind).await;
         let names = Names::of(kind, mode, &parts);
         if let Some(entry) = names.find(name) {
@@ -84,16 +95,16 @@ impl Shared {
         if let Endpoint::Server(server) = endpoint {
             return Ok(server.clone());
         }
+        if let Some(owner) = self.known_owner_of_uri(scope, uri).await {
+            return Ok(owner.server);
+        }
         let (parts, mut unavailable) = self.parts(scope, endpoint, Kind::Resources).await;
         let listed = parts.iter().filter(|part| part.listing.find(uri).is_some());
         let mut owners: Vec<ServerName> = listed.map(|part| part.server.clone()).collect();
         if owners.is_empty() {
             let (templates, also_unavailable) = self.parts(scope, endpoint, Kind::Templates).await;
             unavailable = also_unavailable;
-            // The template itself is what completions refer to.
-            let made = |template: &str| template == uri || template::matches(template, uri);
-            let matching =
-                templates.iter().filter(|part| part.listing.items.iter().any(|item| made(&item.name)));
+            let matching = templates.iter().filter(|part| makes(&part.listing, uri));
             owners = matching.map(|part| part.server.clone()).collect();
         }
         match owners.as_slice() {
@@ -105,6 +116,54 @@ impl Shared {
             }
             several => Err(ambiguous(Kind::Resources, uri, &several.iter().collect::<Vec<_>>())),
         }
+    }
+
+    /// The owner of a URI by what the servers listed last.
+    async fn known_owner_of_uri(&self, scope: &Scope, uri: &str) -> Option<Owner> {
+        let is_listed = |_: &ServerName, listing: &Listing| listing.find(uri).map(|_| uri.to_owned());
+        let listed = self.last_owners(scope, Kind::Resources, &is_listed).await;
+        if !listed.is_empty() {
+            return self.confirmed(scope, Kind::Resources, &listed, &is_listed).await;
+        }
+        let is_made = |_: &ServerName, listing: &Listing| makes(listing, uri).then(|| uri.to_owned());
+        let made = self.last_owners(scope, Kind::Templates, &is_made).await;
+        // Lists come before templates, so that they must have been seen for a template to decide.
+        self.catalog.last_known(scope, made.first()?, Kind::Resources).await?;
+        self.confirmed(scope, Kind::Templates, &made, &is_made).await
+    }
+
+    /// The servers that had what `inner` looks for when they last listed. Asks nobody.
+    async fn last_owners(
+        &self,
+        scope: &Scope,
+        kind: Kind,
+        inner: &(dyn Fn(&ServerName, &Listing) -> Option<String> + Sync),
+    ) -> Vec<ServerName> {
+        let mut owners = Vec::new();
+        for server in self.upstreams.names(scope) {
+            let listing = self.catalog.last_known(scope, &server, kind).await;
+            if listing.is_some_and(|listing| inner(&server, &listing).is_some()) {
+                owners.push(server);
+            }
+        }
+        owners
+    }
+
+    /// The only one of `last_owners`, if it has what `inner` looks for still.
+    ///
+    /// Asks no other server, so that one that hangs does not hold up the calls to the rest. Whether another has
+    /// come to offer the same meanwhile shows when all are listed again.
+    async fn confirmed(
+        &self,
+        scope: &Scope,
+        kind: Kind,
+        last_owners: &[ServerName],
+        inner: &(dyn Fn(&ServerName, &Listing) -> Option<String> + Sync),
+    ) -> Option<Owner> {
+        let [server] = last_owners else { return None };
+        let upstream = self.connect(scope, server).await.ok()?;
+        let listing = self.catalog.listing(scope, &upstream, kind).await.ok()?;
+        Some(Owner { server: server.clone(), name: inner(server, &listing)? })
     }
 
     /// The fault for a tool or prompt that a server says it does not have, if its list says so too.
@@ -129,6 +188,11 @@ impl Shared {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         Some(unknown(kind, &shown(&owner.name), &known, &[]))
     }
+}
+
+/// Whether one of the templates makes this URI, or is it, which is what completions refer to.
+fn makes(templates: &Listing, uri: &str) -> bool {
+    templates.items.iter().any(|item| &*item.name == uri || template::matches(&item.name, uri))
 }
 
 fn unknown(kind: Kind, name: &str, known: &[&str], unavailable: &[Unavailable]) -> Fault {

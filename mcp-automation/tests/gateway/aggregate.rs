@@ -128,6 +128,50 @@ async fn a_server_that_hangs_holds_a_list_up_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_does_not_hold_up_calls_to_the_others() {
+    for prefix in [PrefixMode::Never, PrefixMode::Conflict] {
+        let servers = vec![server("a", &["echo", "only_a"]), server("b", &["echo", "only_b"])];
+        let bench = bench_with(mode(prefix), servers);
+        let client = bench.ann().initialize(json!({})).await;
+        for kind in ["tools/list", "resources/list", "resources/templates/list"] {
+            client.rpc(kind, json!({})).await;
+        }
+        let b = bench.server("acme", "b");
+        b.hangs.store(true, Ordering::SeqCst);
+        b.change_tools(&["echo", "only_b"]);
+        // The first time b's list is old, the second time that of a too.
+        for _ in 0..2 {
+            let started = tokio::time::Instant::now();
+            let mut calls = vec![("only_a", "only_a of a")];
+            if prefix == PrefixMode::Conflict {
+                calls.push(("a__only_a", "only_a of a"));
+            }
+            for (name, text) in calls {
+                let answer = client.rpc("tools/call", json!({"name": name})).await;
+                assert_eq!(answer["result"]["content"][0]["text"], text, "{name} {prefix:?}");
+            }
+            for uri in ["test://a/static", "test://a/item/9"] {
+                let answer = client.rpc("resources/read", json!({"uri": uri})).await;
+                assert_eq!(answer["result"]["contents"][0]["text"], "a");
+            }
+            assert!(started.elapsed() < Duration::from_secs(1), "{prefix:?} {:?}", started.elapsed());
+            bench.clock.advance(Duration::from_secs(60));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_moved_is_found_at_its_new_server() {
+    let bench = bench_with(mode(PrefixMode::Never), vec![server("a", &["moves"]), server("b", &[])]);
+    let client = bench.ann().initialize(json!({})).await;
+    client.rpc("tools/list", json!({})).await;
+    bench.server("acme", "a").change_tools(&[]);
+    bench.server("acme", "b").change_tools(&["moves"]);
+    let answer = client.rpc("tools/call", json!({"name": "moves"})).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "moves of b");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_in_a_hurry_does_not_speak_for_others() {
     let bench = bench(vec![server("a", &["echo"]), server("b", &["echo"])]);
     let client = bench.ann().initialize(json!({})).await;
@@ -197,6 +241,19 @@ async fn resources_prompts_and_completions_find_their_owner() {
     let reference = json!({"ref": {"type": "ref/resource", "uri": "test://a/item/{id}"}, "argument": {}});
     client.rpc("completion/complete", reference).await;
     assert_eq!(bench.server("acme", "a").calls_of("completion/complete").len(), 1);
+}
+
+#[tokio::test]
+async fn a_template_is_no_owner_before_the_lists_were_seen() {
+    let mut servers = vec![server("a", &[]), server("b", &[])];
+    servers[0].templates.push("test://b/{id}".to_owned());
+    let bench = bench(servers);
+    let client = bench.ann().initialize(json!({})).await;
+    client.rpc("resources/templates/list", json!({})).await;
+    for _ in 0..2 {
+        let answer = client.rpc("resources/read", json!({"uri": "test://b/static"})).await;
+        assert_eq!(answer["result"]["contents"][0]["text"], "b");
+    }
 }
 
 #[tokio::test]
