@@ -40,11 +40,21 @@ pub fn from_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T> {
     })
 }
 
+/// Longest name that is compared with others: the comparison costs the product of both lengths, and the
+/// unknown name may be a stranger's.
+const LONGEST_NAME: usize = 128;
+
 /// The known name nearest to `unknown`, if one is near enough to be a slip of the keyboard.
+///
+/// A name of more than 128 bytes is near none.
 #[must_use]
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if unknown.len() > LONGEST_NAME {
+        return None;
+    }
     known
         .into_iter()
+        .filter(|name| name.len() <= LONGEST_NAME)
         .map(|name| (strsim::normalized_damerau_levenshtein(unknown, name), name))
         .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -141,5 +151,7 @@ mod tests {
     fn a_far_name_gets_no_guess() {
         assert_eq!(nearest("zzz", ["listen", "drain_seconds"]), None);
         assert_eq!(nearest("lisen", ["listen", "drain_seconds"]), Some("listen"));
+        let long = "listen".repeat(100_000);
+        assert_eq!(nearest(&long, ["listen", &long]), None, "a long name is not worth its comparison");
     }
 }
