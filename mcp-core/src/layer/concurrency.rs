@@ -14,7 +14,8 @@ use tower::{Layer, Service};
 use super::PermitBody;
 use crate::error::Error;
 
-/// Runs at most `max` requests at once, streaming responses included; further ones wait in order.
+/// Runs at most `max` requests at once, until their response is sent; further ones wait in order. An event
+/// stream counts until it begins.
 ///
 /// Put [`LoadShedLayer`](super::LoadShedLayer) outside it, so that the queue has a bound. Cancel-safe: a
 /// request that stops waiting leaves the queue.
@@ -72,7 +73,7 @@ where
                 .await
                 .map_err(|_| Error::unavailable("layer.concurrency", "the server is shutting down"))?;
             let response = ready.call(request).await.map_err(Into::into)?;
-            Ok(response.map(|body| PermitBody::new(body, permit)))
+            Ok(PermitBody::tie(response, permit))
         })
     }
 }
@@ -95,6 +96,19 @@ mod tests {
         assert!(futures_util::poll!(&mut second).is_pending(), "two ran at once");
         drop(first);
         second.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_open_event_stream_occupies_no_place() {
+        let service = ConcurrencyLayer::new(1).layer(service_fn(async |_: Request<()>| {
+            let mut response = Response::new(Full::new(bytes::Bytes::from_static(b"x")));
+            let stream = http::HeaderValue::from_static("text/event-stream");
+            response.headers_mut().insert(http::header::CONTENT_TYPE, stream);
+            Ok::<_, Error>(response)
+        }));
+        let open = service.clone().oneshot(Request::new(())).await.unwrap();
+        service.oneshot(Request::new(())).await.unwrap();
+        drop(open);
     }
 
     #[tokio::test]

@@ -93,7 +93,7 @@ where
             None => Err(overloaded()),
         };
         Poll::Ready(response.and_then(|response| match this.permit.take() {
-            Some(permit) => Ok(response.map(|body| PermitBody::new(body, permit))),
+            Some(permit) => Ok(PermitBody::tie(response, permit)),
             None => Err(overloaded()),
         }))
     }

@@ -8,8 +8,8 @@
 //! | [`TraceLayer`] | measures and logs all that follows, refusals too |
 //! | [`RescueLayer`] | turns every error from inside into a response, once |
 //! | [`LoadShedLayer`] | refuses what would only wait, before it costs anything |
+//! | [`DeadlineLayer`] | bounds waiting and running together, so that the queue moves |
 //! | [`ConcurrencyLayer`] | bounds what runs at once |
-//! | [`DeadlineLayer`] | the time a request may take starts when it begins to run |
 //! | authentication, tenant, limits | from the tenancy crate |
 //!
 //! Layers inside [`RescueLayer`] fail with [`Error`](crate::Error); nobody else makes error responses.

@@ -1,17 +1,20 @@
-//! A body that holds a permit until it has been sent or dropped.
+//! A body that holds a permit until it has been sent or dropped, unless it is an event stream.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
 };
 
+use http::{Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 
 pin_project! {
-    /// Keeps a request counted while its response streams: an open event stream occupies its place as much
-    /// as a computing handler does.
+    /// Keeps a request counted while its response is being sent, however slowly it is read.
+    ///
+    /// An event stream gives its place back when it begins: it may be open for hours and computes nothing,
+    /// and a few clients who listen must not keep all others out. Whoever serves streams bounds their number.
     #[derive(Debug)]
     pub struct PermitBody<B> {
         #[pin]
@@ -21,8 +24,12 @@ pin_project! {
 }
 
 impl<B> PermitBody<B> {
-    pub(super) const fn new(inner: B, permit: OwnedSemaphorePermit) -> Self {
-        Self { inner, permit: Some(permit) }
+    /// Ties `permit` to the body of `response`.
+    pub(super) fn tie(response: Response<B>, permit: OwnedSemaphorePermit) -> Response<Self> {
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let streams = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        let permit = Some(permit).filter(|_| !streams);
+        response.map(|inner| Self { inner, permit })
     }
 }
 
