@@ -28,7 +28,8 @@ pub struct GatewayConfig {
     pub list_items: usize,
     /// Items on one page of an aggregate list. Default: 1,000.
     pub page_size: usize,
-    /// Origins a browser may call from, besides the endpoint's own: `https://app.example.com`. Default: none.
+    /// Origins a browser may call from, besides the endpoint's own: `https://app.example.com`, or `*` for all.
+    /// Default: none.
     pub allowed_origins: Vec<String>,
     /// Values of `Host` that are served, with or without a port; empty serves every one. An endpoint without
     /// authentication on a developer's machine must list its own, against DNS rebinding. Default: empty.

@@ -53,7 +53,8 @@ pub(super) fn check_origin(config: &GatewayConfig, uri: &Uri, headers: &HeaderMa
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or("");
         let own = origin.split_once("://").is_some_and(|(_, authority)| Some(authority) == host);
-        if !own && !config.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
+        let listed = |allowed: &String| allowed == "*" || allowed.eq_ignore_ascii_case(origin);
+        if !own && !config.allowed_origins.iter().any(listed) {
             return Err(Error::permission_denied(
                 "gateway.origin",
                 "this `Origin` may not call this endpoint",
