@@ -1,15 +1,16 @@
 //! The one visible stack: every request goes through these layers, outermost first.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
+    middleware,
     response::IntoResponse,
     routing::{any_service, get},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, uri::Authority};
 use mcp_core::{
     Error, Result,
     layer::{
@@ -39,9 +40,9 @@ pub fn app(platform: &Arc<Platform>) -> Result<Router> {
         .layer(RescueLayer::default())
         // Refuses before anything is spent on a request that would only wait.
         .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
-        .layer(ConcurrencyLayer::new(server.max_running))
-        // Inside the queue: waiting does not use up the time to run.
+        // Outside of the queue, so that waiting has an end too.
         .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
+        .layer(ConcurrencyLayer::new(server.max_running))
         // As whom, then for which tenant, then how often: each needs what the one before found out.
         .layer(AuthenticateLayer::new(tenancy.authenticators(), denials.clone()))
         .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
@@ -78,11 +79,26 @@ fn tenant_routes(platform: &Arc<Platform>) -> Router {
 
 /// The operations listener's routes; they tell of all tenants, so the listener is private.
 pub fn operations(platform: &Arc<Platform>) -> Router {
-    Router::new()
+    let listen = platform.config().server.operations_listen;
+    let router = Router::new()
         .route("/health", get(async || StatusCode::NO_CONTENT))
         .route("/ready", get(ready_in_detail))
         .route("/metrics", get(metrics))
-        .with_state(Arc::clone(platform))
+        .with_state(Arc::clone(platform));
+    // A web page whose name was pointed at this machine must not read it through an operator's browser.
+    if listen.ip().is_loopback() { router.layer(middleware::from_fn(own_names_only)) } else { router }
+}
+
+/// Refuses a `Host` that is neither an address nor `localhost`.
+async fn own_names_only(request: Request, next: middleware::Next) -> axum::response::Response {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let name = host.parse::<Authority>().map(|host| host.host().to_owned()).unwrap_or_default();
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if address || name == "localhost" {
+        next.run(request).await
+    } else {
+        StatusCode::FORBIDDEN.into_response()
+    }
 }
 
 async fn ready(State(platform): State<Arc<Platform>>) -> StatusCode {

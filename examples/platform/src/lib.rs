@@ -1,5 +1,5 @@
-//! The reference server of the MCP platform SDK, as a library: what [`main`](../mcp_platform/index.html) runs
-//! and tests drive.
+//! The reference server of the MCP platform SDK, as a library: what the binary `mcp-platform` runs and tests
+//! drive.
 //!
 //! * [`config`] is every setting; [`Platform`] is what they make: stores, tenancy, fleet, gateway.
 //! * [`app()`] is the stack a request goes through; [`serve`] is the listeners in front of it.

@@ -15,7 +15,7 @@ use mcp_tenancy::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ApiError, Body, Json, Path, Query};
+use super::{ApiError, Body, Json, Path, Query, deny, require};
 use crate::platform::Platform;
 
 #[derive(Debug, Deserialize)]
@@ -36,7 +36,7 @@ pub(super) async fn list(
     Extension(scope): Extension<Scope>,
     Query(listing): Query<Listing>,
 ) -> Result<Json<Page<ApiKey>>, ApiError> {
-    scope.require("keys:read")?;
+    require(&platform, &scope, "keys:read", "keys")?;
     let above = on_behalf_of(&scope, "lists its API keys")?;
     let cursor = listing.cursor.as_deref();
     Ok(Json(platform.tenancy().keys(&above, scope.tenant(), cursor, listing.limit).await?))
@@ -65,13 +65,10 @@ pub(super) async fn create(
     Extension(scope): Extension<Scope>,
     Body(new): Body<NewKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
-    scope.require("keys:write")?;
+    require(&platform, &scope, "keys:write", "keys")?;
     if let Some(missing) = new.permissions.iter().find(|wanted| !holds(&scope, wanted)) {
-        return Err(Error::permission_denied(
-            "key.create",
-            format!("a key cannot be given `{missing}`, which its creator does not have"),
-        )
-        .into());
+        let message = format!("a key cannot be given `{missing}`, which its creator does not have");
+        return Err(deny(&platform, &scope, "keys", Error::permission_denied("key.create", message)));
     }
     let permissions: Permissions = new.permissions.into_iter().collect();
     let mut key = NewApiKey::service(scope.tenant().clone(), new.name, &new.principal, permissions)?;
@@ -87,7 +84,7 @@ pub(super) async fn revoke(
     Extension(scope): Extension<Scope>,
     Path(key): Path<String>,
 ) -> Result<Json<ApiKey>, ApiError> {
-    scope.require("keys:write")?;
+    require(&platform, &scope, "keys:write", &format!("key/{key}"))?;
     let id = KeyId::parse(&key).map_err(|_| Error::not_found("key.revoke", "there is no such key"))?;
     let above = on_behalf_of(&scope, "revokes an API key")?;
     let revoked = platform.tenancy().revoke_key(&above, scope.tenant(), &id).await;

@@ -6,7 +6,7 @@ use axum::{Extension, extract::State};
 use mcp_core::Scope;
 use serde::Serialize;
 
-use super::{ApiError, Json};
+use super::{ApiError, Json, require};
 use crate::platform::Platform;
 
 #[derive(Debug, Serialize)]
@@ -18,10 +18,12 @@ pub(super) struct Listing {
 struct Server {
     name: String,
     state: &'static str,
-    /// Whether one process serves all tenants.
+    /// Whether one process serves all tenants; what it does is then not for one of them to see.
     shared: bool,
-    starts: u64,
-    in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    starts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_flight: Option<usize>,
 }
 
 /// What the tenant may know of its servers: whether they run; not why they do not, which may name files and
@@ -30,17 +32,20 @@ pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,
 ) -> Result<Json<Listing>, ApiError> {
-    scope.require("servers:read")?;
+    require(&platform, &scope, "servers:read", "servers")?;
     let items = platform
         .fleet()
         .tenant_status(&scope)
         .into_iter()
-        .map(|status| Server {
-            name: status.server.to_string(),
-            state: status.state.as_str(),
-            shared: status.tenant.is_none() && status.starts > 0,
-            starts: status.starts,
-            in_flight: status.in_flight,
+        .map(|status| {
+            let shared = status.tenant.is_none() && status.starts > 0;
+            Server {
+                name: status.server.to_string(),
+                state: status.state.as_str(),
+                shared,
+                starts: Some(status.starts).filter(|_| !shared),
+                in_flight: Some(status.in_flight).filter(|_| !shared),
+            }
         })
         .collect();
     Ok(Json(Listing { items }))

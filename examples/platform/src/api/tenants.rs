@@ -6,7 +6,7 @@ use axum::{Extension, extract::State};
 use mcp_core::Scope;
 use mcp_tenancy::{layer::require_own_tenant, tenant::Tenant};
 
-use super::{ApiError, Json, Path};
+use super::{ApiError, Json, Path, deny, require};
 use crate::platform::Platform;
 
 /// The caller's own tenant. Every other id, known or not, gets the same 403.
@@ -15,8 +15,9 @@ pub(super) async fn show(
     Extension(scope): Extension<Scope>,
     Path(tenant): Path<String>,
 ) -> Result<Json<Tenant>, ApiError> {
-    require_own_tenant(&scope, &tenant)?;
-    scope.require("tenant:read")?;
+    let resource = format!("tenant/{tenant}");
+    require_own_tenant(&scope, &tenant).map_err(|error| deny(&platform, &scope, &resource, error))?;
+    require(&platform, &scope, "tenant:read", &resource)?;
     let above = super::keys::on_behalf_of(&scope, "reads its tenant")?;
     Ok(Json(platform.tenancy().tenant(&above, scope.tenant()).await?))
 }

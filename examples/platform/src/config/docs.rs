@@ -12,7 +12,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("server.tls_key", "PEM file with the private key of tls_cert."),
     ("server.cors_origins", "Origins of browser clients that may call, or [\"*\"]."),
     ("server.max_connections", "Open connections; further ones wait in the listen queue."),
-    ("server.max_running", "Requests that run at once, open streams included."),
+    ("server.max_running", "Requests that run at once; an event stream counts until it begins."),
     ("server.max_waiting", "Requests that wait for their turn; further ones get 503."),
     ("server.request_timeout_seconds", "Time until a response must have begun; then 504."),
     ("server.drain_seconds", "Time that calls in flight get to end at shutdown."),
@@ -21,7 +21,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("database.backend", "`sqlite` (embedded) or `postgres`."),
     ("database.url", "Postgres: URL of the app role, which owns nothing."),
     ("database.owner_url", "Postgres: URL of the owner role, which migrates and makes room for tenants."),
-    ("database.relay_url", "Postgres: URL of the role that reads outbox and audit. Empty: the owner's."),
+    (
+        "database.relay_url",
+        "Postgres: URL of the role that reads outbox and audit log of all tenants and seals the latter. Empty: the owner's.",
+    ),
     (
         "database.tenant_database_prefix",
         "Postgres: what the names of tenants' own databases begin with; one for each platform on a server.",

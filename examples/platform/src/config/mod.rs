@@ -9,7 +9,7 @@ mod docs;
 mod load;
 mod print;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
 use mcp_automation::gateway::GatewayConfig;
 use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
@@ -81,8 +81,8 @@ impl Default for Data {
     }
 }
 
-/// Which database holds the state.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Which database holds the state. `Debug` shows no password.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     pub backend: Backend,
@@ -105,6 +105,18 @@ impl Default for Database {
             isolation: Isolation::Auto,
             tier_isolation: BTreeMap::new(),
         }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls = [&self.url, &self.owner_url, &self.relay_url].map(|url| print::without_password(url));
+        f.debug_struct("Database")
+            .field("backend", &self.backend)
+            .field("urls", &urls)
+            .field("isolation", &self.isolation)
+            .field("tier_isolation", &self.tier_isolation)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,8 @@ use toml::{Table, Value};
 
 use super::{Config, docs};
 
-/// The settings as a TOML file that gives the same configuration when it is read back.
+/// The settings as a TOML file that gives the same configuration when it is read back; only passwords in URLs
+/// are left out.
 pub fn print(config: &Config) -> Result<String> {
     let (values, defaults) = (table(config)?, table(&Config::default())?);
     let mut text = String::new();
@@ -62,12 +63,15 @@ fn inline(value: &Value) -> String {
     }
 }
 
-fn without_password(text: &str) -> String {
+pub(super) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let Some((user, host)) = rest.split_once('@') else { return text.to_owned() };
+    // A password may hold an `@` of its own, and may stand in the query.
+    let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let host = host.split_once("password=").map_or(host.to_owned(), |(head, _)| format!("{head}password=…"));
     match user.split_once(':') {
+        _ if user.is_empty() => format!("{scheme}://{host}"),
         Some((name, _)) => format!("{scheme}://{name}:…@{host}"),
-        None => text.to_owned(),
+        None => format!("{scheme}://{user}@{host}"),
     }
 }
 
@@ -113,7 +117,10 @@ mod tests {
     fn passwords_are_not_printed() {
         let mut config = Config::default();
         config.database.url = "postgres://app:hunter2@db/platform".into();
+        config.database.owner_url = "postgres://o:p@hunter2@db/platform".into();
+        config.database.relay_url = "postgres://relay@db/platform?password=hunter2".into();
         let text = print(&config).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
         assert!(!text.contains("hunter2") && text.contains("postgres://app:…@db/platform"), "{text}");
     }
 }

@@ -178,6 +178,8 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         let public = config.server.public_url.parse::<http::Uri>().ok();
         gateway.allowed_hosts.extend(public.and_then(|url| url.authority().map(ToString::to_string)));
     }
+    // A browser that passes the preflight must not be refused by the endpoint behind it.
+    gateway.allowed_origins.extend(config.server.cors_origins.iter().cloned());
     gateway
 }
 

@@ -10,6 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use mcp_core::{Error, Result};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -20,6 +21,10 @@ use tower::ServiceExt;
 
 /// Time a client has for its TLS handshake, and for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two questions whether an HTTP/2 client is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Time that sent data may stay unread.
+const WRITE_TIMEOUT_MILLIS: u32 = 30_000;
 /// Pause after `accept` failed, which it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -125,17 +130,21 @@ impl Connection {
     async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
         // Nagle with delayed acknowledgement stalls small answers by 40 ms.
         let _ = stream.set_nodelay(true);
+        // A client that stops reading must not hold its answers in memory for ever.
+        let _ = set_tcp_user_timeout(&stream, WRITE_TIMEOUT_MILLIS);
         let service = TowerToHyperService::new(
             self.app.map_request(|request: http::Request<Incoming>| request.map(Body::new)),
         );
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-        builder.http2().timer(TokioTimer::new());
         let result = match self.acceptor {
-            None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+            None => {
+                let connection = http(false).serve_connection(TokioIo::new(stream), service).into_owned();
+                watcher.watch(connection).await
+            }
             Some(acceptor) => match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
                 Ok(Ok(tls)) => {
-                    watcher.watch(builder.serve_connection(TokioIo::new(tls), service).into_owned()).await
+                    let two = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let connection = http(two).serve_connection(TokioIo::new(tls), service).into_owned();
+                    watcher.watch(connection).await
                 }
                 Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => return tracing::debug!("TLS handshake took too long"),
@@ -145,6 +154,15 @@ impl Connection {
             tracing::debug!(%error, "connection ended");
         }
     }
+}
+
+/// HTTP/1.1, or HTTP/2 where TLS agreed on it. Which one is never guessed from the first bytes: a client that
+/// sends none would keep its connection for ever.
+fn http(two: bool) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(HEAD_TIMEOUT);
+    if two { builder.http2_only() } else { builder.http1_only() }
 }
 
 #[cfg(test)]
@@ -225,6 +243,17 @@ mod tests {
         shutdown.cancel();
         assert!(!running.await.unwrap());
         assert!(answer.await.unwrap().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_is_let_go() {
+        use tokio::io::AsyncReadExt as _;
+        let (address, shutdown, running) = start(Router::new(), Duration::from_secs(1)).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut nothing = [0; 1];
+        assert_eq!(silent.read(&mut nothing).await.unwrap_or(0), 0, "the server spoke first");
+        shutdown.cancel();
+        assert!(running.await.unwrap());
     }
 
     #[tokio::test]

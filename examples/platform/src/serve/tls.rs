@@ -36,14 +36,14 @@ impl Certificates {
         Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), current }))
     }
 
-    /// The TLS configuration: 1.3 and 1.2, HTTP/2 and HTTP/1.1.
+    /// The TLS configuration: 1.3, with HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
     /// `Internal` if the cryptography library has no safe protocol versions.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| Error::internal("tls.config", "no protocol versions").with_source(error))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
@@ -53,17 +53,19 @@ impl Certificates {
 
     /// Reloads the files whenever they change, until dropped. Files that are wrong are logged and the
     /// certificate in use stays.
-    pub async fn watch(&self) {
-        let mut seen = self.modified();
+    pub async fn watch(self: Arc<Self>) {
+        let mut seen = self.modified().await;
         let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
             ticks.tick().await;
-            let now = self.modified();
+            let now = self.modified().await;
             if now == seen {
                 continue;
             }
             seen = now;
-            match self.reload() {
+            let reading = Arc::clone(&self);
+            let read = tokio::task::spawn_blocking(move || reading.reload()).await;
+            match read.unwrap_or_else(|error| Err(Error::internal("tls.load", error.to_string()))) {
                 Ok(()) => tracing::info!(cert = %self.cert.display(), "certificate reloaded"),
                 Err(error) => {
                     tracing::error!(error = error.report(), "certificate kept: the new one is wrong")
@@ -81,8 +83,9 @@ impl Certificates {
         Ok(())
     }
 
-    fn modified(&self) -> [Option<SystemTime>; 2] {
-        [&self.cert, &self.key].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+    async fn modified(&self) -> [Option<SystemTime>; 2] {
+        let of = async |path: &Path| tokio::fs::metadata(path).await.and_then(|meta| meta.modified()).ok();
+        [of(&self.cert).await, of(&self.key).await]
     }
 }
 

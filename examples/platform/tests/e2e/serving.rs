@@ -29,6 +29,9 @@ async fn operators_see_metrics_and_readiness_and_the_public_sees_neither() {
     assert_eq!(ready.status, StatusCode::OK);
     assert_eq!((&ready.json()["ready"], &ready.json()["fleet_isolation"]), (&json!(true), &json!("trusted")));
 
+    let rebound =
+        Attempt::new(Method::GET, &format!("{}/ready", served.operations)).header("host", "evil.example");
+    assert_eq!(rebound.send().await.status, StatusCode::FORBIDDEN);
     let public = served.url.replace("/mcp", "");
     assert_eq!(get(format!("{public}/health")).await.status, StatusCode::NO_CONTENT);
     let ready = get(format!("{public}/ready")).await;
@@ -53,6 +56,13 @@ async fn a_browser_of_an_allowed_origin_may_call_and_another_may_not() {
     for header in ["authorization", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"] {
         assert!(headers.contains(header), "{header} is not in {headers}");
     }
+    let token = served.tenant("acme");
+    let call =
+        |origin: &str| Attempt::list(&served.url).bearer(token.expose()).header("origin", origin).send();
+    let answered = call("https://app.example").await;
+    assert_eq!(answered.status, StatusCode::OK);
+    assert_eq!(answered.headers["access-control-allow-origin"], "https://app.example");
+    assert_eq!(call("https://evil.example").await.status, StatusCode::FORBIDDEN);
     assert!(!preflight("https://evil.example").await.headers.contains_key("access-control-allow-origin"));
 }
 
