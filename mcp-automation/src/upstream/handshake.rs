@@ -5,7 +5,7 @@ use mcp_core::Result;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Reply, ServerInfo, mux::server_error};
+use super::{Reply, ServerInfo, failure::server_error};
 use crate::{
     jsonrpc::code,
     protocol::{ProtocolVersion, ServerName},

@@ -87,6 +87,15 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
+/// The id near the start of a message that cannot be read as a whole.
+pub(crate) fn id_in(head: &[u8]) -> Option<u64> {
+    let head = &head[..head.len().min(256)];
+    let at = memchr::memmem::find(head, b"\"id\"")?;
+    let rest = head[at + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

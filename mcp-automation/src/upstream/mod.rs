@@ -4,6 +4,7 @@
 //! which version of the protocol it speaks; the fleet never learns who the gateway's clients are.
 
 mod abandoned;
+mod failure;
 mod handshake;
 mod http;
 mod limits;

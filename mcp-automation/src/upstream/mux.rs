@@ -10,15 +10,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use mcp_core::{Error, ErrorKind, Result, error::Detail};
+use mcp_core::{Error, ErrorKind, Result};
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc};
 
 use super::{
     Downstream, Notice, Reply,
     abandoned::Abandoned,
+    failure::server_error,
     handshake,
-    mailbox::{Letter, Mailbox},
+    line::id_in,
+    mailbox::{Full, Letter, Mailbox},
     message, splice,
 };
 use crate::{
@@ -277,21 +279,21 @@ impl Mux {
 
     /// Log messages name no call, and what they tell of one is for nobody but its caller.
     fn receive_log_message(&self, method: &str, params: Option<&RawValue>) {
-        let Some(call) = self.only_call() else {
+        let Some((id, call)) = self.only_call() else {
             tracing::trace!(server = %self.server, "a log message belongs to no certain call and is dropped");
             return;
         };
         let params = params.map(ToOwned::to_owned);
-        let _ = call.mailbox.put(Letter::Notification { method: method.to_owned(), params });
+        let _ = self.put(id, &call, Letter::Notification { method: method.to_owned(), params });
     }
 
     fn receive_progress(&self, params: Option<&RawValue>) {
-        let call = splice::progress_token(params).and_then(|id| self.table().calls.get(&id).cloned());
-        let Some((call, params)) = call.zip(params) else { return };
+        let Some((id, params)) = splice::progress_token(params).zip(params) else { return };
+        let Some(call) = self.table().calls.get(&id).cloned() else { return };
         let Some(token) = &call.token else { return };
         let params = splice::with_progress_token(params, token);
-        let _ =
-            call.mailbox.put(Letter::Notification { method: "notifications/progress".to_owned(), params });
+        let letter = Letter::Notification { method: "notifications/progress".to_owned(), params };
+        let _ = self.put(id, &call, letter);
     }
 
     fn receive_request(&self, envelope: &Envelope<'_>) {
@@ -299,16 +301,42 @@ impl Mux {
         if method == "ping" {
             return self.answer(id, &Reply::Result(empty_object()));
         }
-        let Some(call) = self.only_call() else {
+        let Some((call_id, call)) = self.only_call() else {
             let fault = Fault::new(code::METHOD_NOT_FOUND, "no certain call that this could belong to");
             return self.answer(id, &message::refusal(&fault));
         };
         let params = envelope.params.map(ToOwned::to_owned);
         let letter = Letter::Request { id: id.to_owned(), method: method.to_owned(), params };
-        if call.mailbox.put(letter).is_err() {
+        if self.put(call_id, &call, letter).is_err() {
             let fault = Fault::new(code::INTERNAL_ERROR, "the caller has too many messages waiting");
             self.answer(id, &message::refusal(&fault));
         }
+    }
+
+    /// Gives a call what belongs to it. One that has too many bytes waiting fails, rather than hold them.
+    fn put(&self, id: u64, call: &Call, letter: Letter) -> std::result::Result<(), Full> {
+        let put = call.mailbox.put(letter);
+        if put == Err(Full::Bytes) && self.give_up(id) {
+            call.mailbox.fail(self.error(ErrorKind::TooLarge, "sent more than its caller could read"));
+        }
+        put
+    }
+
+    /// Takes a call out before its reply has come, and tells the server. Returns whether it was there.
+    fn give_up(&self, id: u64) -> bool {
+        let given_up = {
+            let mut table = self.table();
+            let given_up = table.calls.remove(&id).is_some();
+            if given_up {
+                table.abandoned.add(id);
+            }
+            given_up
+        };
+        if given_up {
+            // Nobody here can wait for room; a server whose queue is full is not reading anyway.
+            let _ = self.outbox.try_send(message::cancelled(id));
+        }
+        given_up
     }
 
     /// Answers from the reading task, which must not wait: a server that does not read its answers loses them.
@@ -317,14 +345,14 @@ impl Mux {
     }
 
     /// The call in flight, if there is exactly one and the server is at work on no other.
-    fn only_call(&self) -> Option<Call> {
+    fn only_call(&self) -> Option<(u64, Call)> {
         let table = self.table();
         if table.abandoned.any() {
             return None;
         }
-        let mut calls = table.calls.values().filter(|call| !call.handshake);
-        let first = calls.next()?.clone();
-        calls.next().is_none().then_some(first)
+        let mut calls = table.calls.iter().filter(|(_, call)| !call.handshake);
+        let (id, call) = calls.next()?;
+        calls.next().is_none().then(|| (*id, call.clone()))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -343,42 +371,22 @@ struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let abandoned = {
-            let mut table = self.mux.table();
-            let abandoned = table.calls.remove(&self.id).is_some() && self.sent;
-            if abandoned {
-                table.abandoned.add(self.id);
-            }
-            abandoned
-        };
-        if abandoned {
-            // A drop cannot wait for room; a server whose queue is full is not reading anyway.
-            let _ = self.mux.outbox.try_send(message::cancelled(self.id));
+        if self.sent {
+            self.mux.give_up(self.id);
+        } else {
+            self.mux.table().calls.remove(&self.id);
         }
     }
-}
-
-/// An error of `kind` that names the server in its text and as a detail.
-pub(crate) fn server_error(server: &ServerName, kind: ErrorKind, why: &str) -> Error {
-    Error::new(kind, "upstream.call", format!("server `{server}`: {why}"))
-        .with_detail(Detail::Server { name: server.to_string() })
 }
 
 fn empty_object() -> Box<RawValue> {
     serde_json::value::to_raw_value(&serde_json::Map::new()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// The id near the start of a message that cannot be read as a whole.
-fn id_in(head: &[u8]) -> Option<u64> {
-    let head = &head[..head.len().min(256)];
-    let at = memchr::memmem::find(head, b"\"id\"")?;
-    let rest = head[at + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use mcp_core::error::Detail;
+
     use super::*;
 
     #[test]
@@ -464,5 +472,26 @@ mod tests {
         mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":2,"result":{}}"#));
         assert!(matches!(call.await, Ok(Reply::Result(_))));
         assert!(ann.0.lock().unwrap().is_empty());
+    }
+    #[tokio::test]
+    async fn a_call_whose_caller_does_not_read_fails_before_it_holds_too_much() {
+        let (mux, mut written) = mux();
+        let bob = Heard::default();
+        let mut call = std::pin::pin!(mux.call(ProtocolVersion::LATEST_LEGACY, "tools/call", None, &bob));
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        let said = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"data":"{}"}}}}"#,
+            "x".repeat(1 << 20)
+        );
+        for _ in 0..20 {
+            assert!(mux.receive(&Bytes::from(said.clone())));
+        }
+        let error = call.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(error.details(), [Detail::Server { name: "one".to_owned() }]);
+        assert!(bob.0.lock().unwrap().is_empty(), "what waited is forgotten");
+        assert_eq!(next_line(&mut written).await["id"], 1);
+        assert_eq!(next_line(&mut written).await["method"], "notifications/cancelled");
+        assert!(written.try_recv().is_err());
     }
 }

@@ -35,7 +35,7 @@ use self::{
     wire::Endpoint,
 };
 use super::{
-    Downstream, Era, Limits, Notice, Reply, ServerInfo, Upstream, handshake, message, mux::server_error,
+    Downstream, Era, Limits, Notice, Reply, ServerInfo, Upstream, failure::server_error, handshake, message,
     splice,
 };
 use crate::{jsonrpc::Envelope, protocol::ServerName};
