@@ -107,6 +107,12 @@ where
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
+/// The refusal of a body that does not come in time.
+pub(super) fn too_slow() -> Error {
+    let text = "the body did not arrive within the time for one call; send it faster or send less";
+    Error::new(ErrorKind::DeadlineExceeded, "gateway.body", text)
+}
+
 /// The refusal of a body over the limit, after as much again of it has been thrown away: a client that is
 /// still writing when the answer comes sees a broken connection instead of the answer.
 async fn too_large<B: http_body::Body>(mut body: Pin<&mut B>, limit: usize) -> Error {

@@ -43,7 +43,7 @@ use crate::{
 /// for the [`Scope`] in the request's extensions and refuses a request without one. Clones share everything.
 ///
 /// What it fails with, rather than answers, is for the layer that turns errors into responses: no scope,
-/// unknown path, foreign origin, body over the limit, draining.
+/// unknown path, foreign origin, body over the limit or too slow, draining.
 #[derive(Debug, Clone)]
 pub struct Gateway(Arc<Shared>);
 
@@ -126,7 +126,9 @@ impl Shared {
                 if let Err((status, text)) = headers::check_media(&parts.headers) {
                     return Ok(respond::refuse_text(status, text));
                 }
-                let bytes = body::read(body, self.config.body_limit).await?;
+                let wait = scope.remaining(self.config.call_timeout);
+                let read = tokio::time::timeout(wait, body::read(body, self.config.body_limit)).await;
+                let bytes = read.unwrap_or_else(|_| Err(body::too_slow()))?;
                 let scope = scope.with_deadline(Instant::now() + self.config.call_timeout);
                 self.post(Posted { scope, endpoint, headers: parts.headers, in_flight }, &bytes).await
             }

@@ -1,9 +1,12 @@
 //! What must be refused, and how.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{convert::Infallible, sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
 use mcp_automation::{
     gateway::{GatewayConfig, SessionConfig},
     protocol::{ProtocolVersion, ServerName},
@@ -96,6 +99,19 @@ async fn bodies_over_the_limit_are_refused() {
     let error = client.send(client.legacy_request("x".repeat(301))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert_eq!(error.details(), [Detail::Limit { bytes: 300 }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let bench = bench(one());
+    let client = bench.ann();
+    let (parts, _) = client.legacy_request("").into_parts();
+    let begun = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"{")))]);
+    let body = StreamBody::new(begun.chain(futures_util::stream::pending()));
+    let mut request = Request::from_parts(parts, body);
+    request.extensions_mut().insert(client.scope.clone());
+    let answer = tokio::time::timeout(Duration::from_secs(61), bench.gateway.clone().oneshot(request));
+    assert_eq!(answer.await.unwrap().unwrap_err().kind(), ErrorKind::DeadlineExceeded);
 }
 
 #[tokio::test]
