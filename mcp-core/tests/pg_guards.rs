@@ -1,13 +1,14 @@
 //! What is particular to PostgreSQL: row-level security, roles, and plans that outlive a tenant.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use mcp_core::{
     Error,
-    audit::AuditRecord,
+    audit::{AuditKey, AuditRecord, AuditStore as _, Chain, PgAudit, Sealer, SealerConfig, verify},
     clock::SystemClock,
     conformance::{PROBE, PgTestDatabase, platform, scope_of},
+    lease::PgLeases,
     scope::Scope,
     sql::{
         IsolationMode, Migration, Migrations,
@@ -177,6 +178,56 @@ async fn no_statement_gets_a_name() {
     drop(tx);
     kernel.close().await;
     database.destroy().await.unwrap();
+}
+
+/// Where the owner does the relay's work, it keeps its rights; a relay with a role of its own may come later,
+/// and go.
+#[tokio::test]
+async fn two_urls_do_what_three_do() {
+    let mut database = PgTestDatabase::create().await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let checkpoints = files.path().join("checkpoints.jsonl");
+    let key = AuditKey::ephemeral().unwrap();
+    let (owner, relay) = (database.config.owner.clone(), database.config.relay.clone());
+    for (round, url) in [owner.clone(), relay, owner].into_iter().enumerate() {
+        database.config.relay = url;
+        let kernel = kernel(&database).await;
+        let mut scopes = Vec::new();
+        for mode in IsolationMode::ALL {
+            scopes.push(tenant(&kernel, &format!("{mode}-{round}"), mode).await);
+        }
+        PgKernel::install(&database.config, &[PROBE]).await.unwrap();
+        assert_eq!(kernel.migrate(&platform().unwrap()).await.unwrap(), 3 * (round as u64 + 1));
+        for scope in &scopes {
+            put(&kernel, scope, "n1").await;
+        }
+        seal(&kernel, &scopes, &checkpoints, &key).await;
+        let store = PgAudit::new(kernel.clone());
+        let report = verify(&store, &checkpoints, &[key.public()]).await.unwrap();
+        assert!(report.is_intact(), "round {round}: {report:?}");
+        assert_eq!(report.chains.iter().map(|chain| chain.sealed).sum::<u64>(), 3 * (round as u64 + 1));
+        kernel.close().await;
+    }
+    database.destroy().await.unwrap();
+}
+
+/// Seals until each tenant's one record is a link. Other tests' transactions on the server may hold it back.
+async fn seal(kernel: &PgKernel, scopes: &[Scope], checkpoints: &Path, key: &AuditKey) {
+    let (store, leases) = (Arc::new(PgAudit::new(kernel.clone())), Arc::new(PgLeases::new(kernel.clone())));
+    // Only the rounds below seal.
+    let config =
+        SealerConfig { interval: Duration::from_secs(3600), ..SealerConfig::new(checkpoints.to_owned()) };
+    let sealer = Sealer::start(store.clone(), leases, key.clone(), Arc::new(SystemClock), config).unwrap();
+    for scope in scopes {
+        let chain = Chain::Tenant(scope.tenant().clone());
+        let sealing = async {
+            while store.head(&platform().unwrap(), &chain).await.unwrap().seq < 1 {
+                sealer.seal_now().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), sealing).await.unwrap();
+    }
+    sealer.shutdown().await;
 }
 
 async fn refused(config: PgConfig) -> Error {

@@ -23,8 +23,10 @@ pub struct PgConfig {
     /// The role that owns the tables: it migrates and provisions. Needed by whoever does; never through
     /// PgBouncer. For mode `database` it has `CREATEDB`.
     pub owner: Option<Secret<String>>,
-    /// The role that reads the outbox and the audit log of all tenants, and nothing else of theirs. Needed
-    /// by whoever publishes, seals or verifies.
+    /// The role that publishes and seals: of all tenants it reads the outbox and the audit log, deletes what
+    /// is delivered or sealed from `outbox` and `audit_pending`, and inserts seals and checkpoints. It reads
+    /// placements and holds leases, and nothing more. May be the owner's URL, which keeps the owner's rights.
+    /// Needed by whoever publishes, seals or verifies.
     pub relay: Option<Secret<String>>,
     /// The isolation modes tenants may have. Default: all three.
     pub modes: Vec<IsolationMode>,

@@ -1,6 +1,6 @@
 //! Row-level security and grants: put on every table by the kernel, so that no migration can forget them.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, postgres::PgConnectOptions};
 
 use super::{config::Roles, query, query_as, query_scalar};
 use crate::{
@@ -20,11 +20,17 @@ pub(crate) async fn schema(conn: &mut PgConnection, schema: &str, set: Set, role
         }
         let app = roles.app.get_username();
         grant(conn, schema, &table.name, app, app_may(&table.name, bookkeeping)).await?;
-        if let Some(relay) = &roles.relay {
+        if let Some(relay) = roles.relay.as_ref().map(PgConnectOptions::get_username) {
             let may = relay_may(&table.name, bookkeeping);
-            grant(conn, schema, &table.name, relay.get_username(), may).await?;
+            let owns = roles.owner.as_ref().is_some_and(|owner| owner.get_username() == relay);
+            // An owner that is held to the relay's rights could not migrate or provision any more.
+            if !owns {
+                grant(conn, schema, &table.name, relay, may).await?;
+            }
             if set == Set::Tenant && !bookkeeping && may.is_some() {
-                policy_of_relay(conn, schema, &table.name, relay.get_username()).await?;
+                // A name each, so that a relay with a role of its own can follow an owner that did its work.
+                let policy = if owns { "relay_is_owner" } else { "relay" };
+                policy_of_relay(conn, schema, &table.name, policy, relay).await?;
             }
         }
     }
@@ -75,12 +81,18 @@ async fn isolate(conn: &mut PgConnection, schema: &str, table: &Table) -> Result
     Ok(())
 }
 
-async fn policy_of_relay(conn: &mut PgConnection, schema: &str, table: &str, relay: &str) -> Result<()> {
-    if has_policy(conn, schema, table, "relay").await? {
+async fn policy_of_relay(
+    conn: &mut PgConnection,
+    schema: &str,
+    table: &str,
+    policy: &str,
+    relay: &str,
+) -> Result<()> {
+    if has_policy(conn, schema, table, policy).await? {
         return Ok(());
     }
-    let template = "CREATE POLICY relay ON {}.{} TO {} USING (true) WITH CHECK (true)";
-    run(conn, template, &[schema, table, relay]).await
+    let template = "CREATE POLICY {} ON {}.{} TO {} USING (true) WITH CHECK (true)";
+    run(conn, template, &[policy, schema, table, relay]).await
 }
 
 /// The log is append-only for the platform: what it writes it cannot change.
