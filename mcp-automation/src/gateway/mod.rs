@@ -30,6 +30,8 @@
 //! Between eras, `_meta` says to a stateless server what the session knows and hides from a server with sessions
 //! what it does not expect; and where a stateless server's answer asks for input, the client of a session is
 //! asked by requests and the call repeated.
+//!
+//! `resources/subscribe` and `subscriptions/listen` are not served yet.
 
 mod body;
 mod bridge;

@@ -110,7 +110,7 @@ fn install() -> Result<PathBuf> {
     if !root || sh::find("apt-get", &[]).is_none() {
         return Err(Failure::new(
             "PostgreSQL's server programs are missing (`initdb` is neither in PATH nor under /usr/lib/postgresql). \
-             Install them (Debian: `apt-get install postgresql`; Homebrew: `brew install postgresql`), \
+             Install them (Debian: `apt-get install postgresql`), \
              or set DATABASE_URL to a superuser of a server for tests.",
         ));
     }
