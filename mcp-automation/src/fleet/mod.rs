@@ -90,10 +90,20 @@ impl Fleet {
         self.listing(|_| true)
     }
 
-    /// The tenant's own instances and the shared ones, and every server without one.
+    /// The tenant's own instances and the shared ones, and every server without one; without the reasons of
+    /// failures, which are the operator's.
     #[must_use]
     pub fn tenant_status(&self, scope: &Scope) -> Vec<ServerStatus> {
-        self.listing(|key| key.tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant()))
+        let own = |key: &Key| key.tenant.as_ref().is_none_or(|tenant| tenant == scope.tenant());
+        let mut listing = self.listing(own);
+        for line in &mut listing {
+            if let ServerState::BackingOff { reason, .. } | ServerState::GivenUp { reason, .. } =
+                &mut line.state
+            {
+                reason.clear();
+            }
+        }
+        listing
     }
 
     /// The last lines an instance wrote to its stderr, oldest first; `tenant` is `None` for a shared one.
@@ -315,7 +325,10 @@ fn named(server: &ServerName, kind: ErrorKind, why: String) -> Error {
         .with_detail(Detail::Server { name: server.to_string() })
 }
 
+/// The reason may hold paths and the system's errors, so it is for the operator's log only.
 fn failing(server: &ServerName, what: &str, until: Instant, reason: &str) -> Error {
     let wait = until.saturating_duration_since(Instant::now());
-    named(server, ErrorKind::Upstream, format!("{what}: {reason}")).with_detail(Detail::RetryAfter(wait))
+    named(server, ErrorKind::Upstream, what.to_owned())
+        .with_context("reason", reason)
+        .with_detail(Detail::RetryAfter(wait))
 }

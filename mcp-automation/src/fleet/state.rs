@@ -38,14 +38,14 @@ pub enum ServerState {
     BackingOff {
         /// Time left until then.
         retry_in: Duration,
-        /// Why it failed.
+        /// Why it failed; empty in a tenant's listing.
         reason: String,
     },
     /// It failed too often in a row. Its next use after the rest starts it again, or an operator does.
     GivenUp {
         /// Time left to rest.
         retry_in: Duration,
-        /// Why it failed last.
+        /// Why it failed last; empty in a tenant's listing.
         reason: String,
     },
     /// Being ended.

@@ -152,8 +152,8 @@ pub trait Upstreams: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`NotFound`](mcp_core::ErrorKind::NotFound) for a name the tenant has not,
-    /// [`Upstream`](mcp_core::ErrorKind::Upstream) with the reason and a retry hint while the server is
-    /// backing off.
+    /// [`Upstream`](mcp_core::ErrorKind::Upstream) with a retry hint while the server is backing off; the
+    /// reason is in its context alone, as it is for operators.
     ///
     /// # Cancellation
     /// Safe: a start that has begun goes on for the next caller.

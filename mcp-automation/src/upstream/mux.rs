@@ -181,12 +181,13 @@ impl Mux {
         server_error(&self.server, kind, why)
     }
 
+    /// Why a server went away is for operators, so it is in the error's context alone.
     fn broken(&self, why: &str) -> Error {
-        self.error(ErrorKind::Upstream, why)
+        self.error(ErrorKind::Upstream, "the connection has ended").with_context("reason", why)
     }
 
     fn ending(&self) -> Error {
-        self.broken(self.ended().as_deref().unwrap_or("the connection has ended"))
+        self.broken(self.ended().as_deref().unwrap_or("closed"))
     }
 
     fn open(&self, id: u64, token: Option<Box<RawValue>>, handshake: bool) -> Result<Ticket<'_>> {
