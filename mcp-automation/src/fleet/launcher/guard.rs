@@ -54,8 +54,10 @@ pub(super) fn run() -> io::Result<()> {
     watch_children(send);
     let mut server = Server { child, alive: true, control };
     server.until_over(&events);
-    server.end_all(&events);
-    report(&mut server.control, &Report::Gone);
+    // Where something is left, the platform is to look for itself.
+    if server.end_all(&events) {
+        report(&mut server.control, &Report::Gone);
+    }
     Ok(())
 }
 
@@ -80,20 +82,21 @@ impl Server {
         }
     }
 
-    /// Ends the server, its group, and every process below this one.
-    fn end_all(&mut self, events: &Receiver<Event>) {
+    /// Ends the server, its group, and every process below this one. Returns whether nothing is left.
+    fn end_all(&mut self, events: &Receiver<Event>) -> bool {
         self.signal(Signal::TERM);
         if self.wait_for_none(events, GRACE) {
-            return;
+            return true;
         }
         let until = Instant::now() + LAST;
         while Instant::now() < until {
             // Again and again, as one may have forked between being listed and being killed.
             self.signal(Signal::KILL);
             if self.wait_for_none(events, Duration::from_millis(50)) {
-                return;
+                return true;
             }
         }
+        false
     }
 
     fn signal(&self, signal: Signal) {
@@ -111,9 +114,13 @@ impl Server {
         loop {
             match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::Ended(pid, exit)) => self.reaped(pid, exit),
-                Ok(Event::NoChildren) | Err(RecvTimeoutError::Disconnected) => return true,
+                Ok(Event::NoChildren) => return true,
                 Ok(Event::Stop) => {}
                 Err(RecvTimeoutError::Timeout) => return false,
+                // Nobody counts any more, so what is left is looked for.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return descendants::of(process::getpid()).is_empty();
+                }
             }
         }
     }
@@ -214,4 +221,20 @@ fn watch_children(events: Sender<Event>) {
 
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_only_where_that_was_seen() {
+        let (control, _platform) = UnixStream::pair().unwrap();
+        let mut server = Server { child: process::getpid(), alive: false, control };
+        let (send, events) = mpsc::channel();
+        send.send(Event::Stop).unwrap();
+        assert!(!server.wait_for_none(&events, Duration::from_millis(10)));
+        send.send(Event::NoChildren).unwrap();
+        assert!(server.wait_for_none(&events, Duration::from_secs(10)));
+    }
 }
