@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use mcp_automation::{
-    fleet::{FleetConfig, ServerState},
+    fleet::{FleetConfig, ServerState, launcher::Launcher},
     upstream::Upstreams,
 };
 use mcp_core::ErrorKind;
@@ -172,4 +172,25 @@ async fn a_shutdown_waits_for_the_calls_in_flight() {
     };
     let (reply, ()) = tokio::join!(calling, stopping);
     assert_eq!(reply.unwrap()["late"], true);
+}
+
+#[tokio::test]
+async fn a_launcher_that_never_reports_takes_no_longer_than_a_start_may() {
+    // `cat` reads the order and says nothing.
+    let launcher = Launcher::Program("/bin/cat".into());
+    let slow = FleetConfig { launcher: launcher.clone(), start: Duration::from_millis(300), ..config() };
+    let fleet_slow = fleet(vec![python("py", "legacy")], slow);
+    let failed = async {
+        while !matches!(fleet_slow.status(&operator())[0].state, ServerState::BackingOff { .. }) {
+            let _ = fleet_slow.connect(&scope("acme"), &name("py")).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), failed).await.unwrap();
+    fleet_slow.shutdown(Duration::ZERO).await;
+
+    let patient = fleet(vec![python("py", "legacy")], FleetConfig { launcher, ..config() });
+    let hurried = scope_for("acme", Duration::from_millis(200));
+    let error = patient.connect(&hurried, &name("py")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    tokio::time::timeout(Duration::from_secs(5), patient.shutdown(Duration::ZERO)).await.unwrap();
 }

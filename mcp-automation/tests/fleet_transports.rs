@@ -177,3 +177,48 @@ async fn an_http_server_that_is_away_is_named_and_found_again() {
     assert!(error.retry_after().is_some() && error.message().contains("`py`"), "{error:?}");
     fleet.shutdown(Duration::ZERO).await;
 }
+
+#[tokio::test]
+async fn nothing_of_one_tenant_reaches_another_through_a_server_they_share() {
+    for http in [false, true] {
+        let server = http.then(|| HttpServer::start("legacy"));
+        let mut spec = server.as_ref().map_or_else(|| python("py", "legacy"), |server| server.spec("py"));
+        spec.stateless = true;
+        let fleet = fleet(vec![spec], config());
+        let (acme, other) = (scope("acme"), scope("other"));
+        let of_acme = fleet.connect(&acme, &name("py")).await.unwrap();
+        let of_other = fleet.connect(&other, &name("py")).await.unwrap();
+        let mut news = of_other.notices();
+        let (ear, others) = (Ear::default(), Ear::default());
+        let params = json!({ "name": "tell_all", "arguments": {}, "_meta": { "progressToken": "mine" } });
+        let (params, late) = (to_raw_value(&params).unwrap(), json!({ "seconds": 0.5 }));
+        let late = to_raw_value(&json!({ "name": "late", "arguments": late })).unwrap();
+        let (reply, waited) = tokio::join!(
+            of_acme.call(&acme, "tools/call", Some(&params), &ear),
+            of_other.call(&other, "tools/call", Some(&late), &others)
+        );
+        assert_eq!(value(reply.unwrap())["refused"]["code"], -32601, "http: {http}");
+        assert_eq!(value(waited.unwrap())["late"], true);
+        assert!(ear.0.into_inner().unwrap().is_empty() && others.0.into_inner().unwrap().is_empty());
+        let changed = news.recv().await.unwrap();
+        assert!(&*changed.method == "notifications/tools/list_changed" && changed.params.is_none());
+        assert!(news.try_recv().is_err());
+        assert_eq!(fleet.status(&operator()).len(), 1);
+        fleet.shutdown(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_session_and_begins_none_is_given_up() {
+    let server = HttpServer::start("legacy");
+    let mut spec = server.spec("py");
+    spec.timeout = Some(Duration::from_secs(1));
+    let (fleet, scope) = (fleet(vec![spec], config()), scope("acme"));
+    let upstream = fleet.connect(&scope, &name("py")).await.unwrap();
+    call(&*upstream, &scope, "forget_and_hang", json!({})).await.unwrap();
+    call(&*upstream, &scope, "echo", json!({})).await.unwrap_err();
+    let mut news = upstream.notices();
+    let ended = tokio::time::timeout(Duration::from_secs(10), news.recv()).await;
+    assert!(ended.unwrap().is_err());
+    tokio::time::timeout(Duration::from_secs(9), fleet.shutdown(Duration::ZERO)).await.unwrap();
+}

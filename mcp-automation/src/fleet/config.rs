@@ -13,7 +13,8 @@ pub struct FleetConfig {
     /// system's directories and `HOME=/nonexistent`; a server that needs a home (npx keeps its cache there)
     /// gets it here or in its `env`. Nothing of the platform's own environment is passed on.
     pub base_env: BTreeMap<String, String>,
-    /// How long a server may take from launch to the end of its handshake. Default 60 s: npx may download.
+    /// How long a server may take to be launched, and then to the end of its handshake. Default 60 s: npx may
+    /// download.
     pub start: Duration,
     /// How long a server may be silent to `server/discover` before `initialize` is tried. Default 2 s.
     pub probe: Duration,

@@ -42,6 +42,9 @@ use crate::{
 use instance::{Instance, Key};
 use state::State;
 
+/// How long servers may take to be gone; each has its own limits, which add up to less.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// The servers of a platform. See the [module](self).
 ///
 /// Call [`shutdown`](Self::shutdown) before the runtime ends. A fleet that is only dropped stops its servers
@@ -143,7 +146,7 @@ impl Fleet {
     }
 
     /// Refuses new work, waits up to `grace` for calls in flight, then stops everything and returns when
-    /// nothing is left.
+    /// nothing is left, or 10 s later with a warning that names what is.
     ///
     /// # Cancellation
     /// Safe: what has begun to stop goes on stopping.
@@ -152,7 +155,13 @@ impl Fleet {
         let _ = tokio::time::timeout(grace, self.shared.drained()).await;
         self.shared.stop.cancel();
         self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        if tokio::time::timeout(LEAVING, self.shared.tasks.wait()).await.is_err() {
+            for instance in self.shared.matching(|_| true) {
+                let (server, tenant) = (&instance.key.server, instance.key.tenant.as_ref());
+                let state = ServerState::from(&*instance.state.borrow()).as_str();
+                tracing::warn!(%server, tenant = tenant.map(TenantId::as_str), state, "left at shutdown");
+            }
+        }
     }
 
     fn listing(&self, wanted: impl Fn(&Key) -> bool) -> Vec<ServerStatus> {

@@ -71,19 +71,15 @@ pub(super) async fn start(instance: &Instance, fleet: &Shared) -> Result<Running
     }
 }
 
-/// Waits for a handshake until its time is up or the instance is to stop. The handshake alone is dropped then;
+/// Waits for a launch or handshake until its time is up or the instance is to stop. It alone is dropped then;
 /// what it ran on is left to the caller to end.
-async fn in_time<T>(
-    instance: &Instance,
-    fleet: &Shared,
-    handshake: impl Future<Output = Result<T>>,
-) -> Result<T> {
+async fn in_time<T>(instance: &Instance, fleet: &Shared, step: impl Future<Output = Result<T>>) -> Result<T> {
     let wait = fleet.config.start;
     tokio::select! {
         biased;
         () = instance.stop.cancelled() => Err(Error::new(ErrorKind::Cancelled, "fleet.start", "it is to stop")),
-        shaken = tokio::time::timeout(wait, handshake) => shaken.unwrap_or_else(|_| {
-            Err(Error::upstream("fleet.start", format!("no handshake within {} s", wait.as_secs_f64())))
+        taken = tokio::time::timeout(wait, step) => taken.unwrap_or_else(|_| {
+            Err(Error::upstream("fleet.start", format!("has not started within {} s", wait.as_secs_f64())))
         }),
     }
 }
@@ -140,7 +136,7 @@ async fn start_http(instance: &Instance, spec: &HttpSpec, fleet: &Shared) -> Res
 fn limits(instance: &Instance, fleet: &Shared) -> Limits {
     let config = &fleet.config;
     let call = instance.spec.timeout.unwrap_or(config.call);
-    Limits { message: config.message, call, probe: config.probe }
+    Limits { message: config.message, call, probe: config.probe, shared: instance.key.tenant.is_none() }
 }
 
 enum Failure {
@@ -167,7 +163,7 @@ async fn try_stdio(
     env.extend(spec.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())));
     let order = Order { command: spec.command.clone(), args: spec.args.clone(), env, cwd: spec.cwd.clone() };
     let Process { stdin, stdout, stderr, guard } =
-        launch(&config.launcher, order).await.map_err(Failure::Launch)?;
+        in_time(instance, fleet, launch(&config.launcher, order)).await.map_err(Failure::Launch)?;
 
     let key = &instance.key;
     let log = stderr::collect(stderr, Arc::clone(&instance.stderr), key.server.clone(), key.tenant.clone());

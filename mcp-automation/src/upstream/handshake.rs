@@ -42,11 +42,13 @@ fn request_meta() -> Value {
 /// Parameters of `initialize`.
 ///
 /// The connection serves many callers, so it declares all a caller might be able to do; a caller that cannot
-/// refuses when it is asked.
-pub(crate) fn initialize_params() -> String {
+/// refuses when it is asked. Where tenants share it (`shared`) no caller is asked anything.
+pub(crate) fn initialize_params(shared: bool) -> String {
+    let capabilities =
+        if shared { json!({}) } else { json!({ "sampling": {}, "elicitation": {}, "roots": {} }) };
     json!({
         "protocolVersion": ProtocolVersion::LATEST_LEGACY.as_str(),
-        "capabilities": { "sampling": {}, "elicitation": {}, "roots": {} },
+        "capabilities": capabilities,
         "clientInfo": client_info(),
     })
     .to_string()

@@ -1,8 +1,8 @@
-//! The limits of a connection.
+//! What a connection lets its server do.
 
 use std::time::Duration;
 
-/// How much and how long a server may.
+/// How much and how long a server may, and to whom it may speak.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Longest message a server may send, in bytes. Default 16 MiB.
@@ -12,11 +12,19 @@ pub struct Limits {
     /// How long a server may be silent to `server/discover` before it is taken for a legacy one that ignores
     /// what it does not know. Default 2 s.
     pub probe: Duration,
+    /// Whether several tenants use the connection. The server then can ask no caller anything, and of what
+    /// belongs to no call only that a list has changed is passed on. Default `false`.
+    pub shared: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message: 16 << 20, call: Duration::from_secs(300), probe: Duration::from_secs(2) }
+        Self {
+            message: 16 << 20,
+            call: Duration::from_secs(300),
+            probe: Duration::from_secs(2),
+            shared: false,
+        }
     }
 }
 

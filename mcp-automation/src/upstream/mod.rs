@@ -12,6 +12,7 @@ pub(crate) mod line;
 mod mailbox;
 mod message;
 mod mux;
+mod notice;
 mod splice;
 mod stdio;
 

@@ -21,7 +21,7 @@ use super::{
     handshake,
     line::id_in,
     mailbox::{Full, Letter, Mailbox},
-    message, splice,
+    message, notice, splice,
 };
 use crate::{
     jsonrpc::{Envelope, Fault, Shape, code},
@@ -32,13 +32,13 @@ use crate::{
 const OUTBOX: usize = 256;
 /// Notices a listener may be behind.
 const NOTICES: usize = 256;
-/// Longest parameters of a notice. Each is kept until all have heard it, so that the longest lines would add up.
-const NOTICE_BYTES: usize = 64 * 1024;
 
 /// The calls of one connection.
 #[derive(Debug)]
 pub(crate) struct Mux {
     server: ServerName,
+    /// Whether several tenants have calls here.
+    shared: bool,
     next_id: AtomicU64,
     table: Mutex<Table>,
     outbox: mpsc::Sender<Vec<u8>>,
@@ -63,7 +63,7 @@ struct Call {
 
 impl Mux {
     /// A table without calls, and the queue of what is to be written.
-    pub(crate) fn new(server: ServerName) -> (Self, mpsc::Receiver<Vec<u8>>) {
+    pub(crate) fn new(server: ServerName, shared: bool) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (outbox, written) = mpsc::channel(OUTBOX);
         let notices = Some(broadcast::channel(NOTICES).0);
         let table = Mutex::new(Table {
@@ -72,7 +72,7 @@ impl Mux {
             ended: None,
             notices,
         });
-        (Self { server, next_id: AtomicU64::new(1), table, outbox }, written)
+        (Self { server, shared, next_id: AtomicU64::new(1), table, outbox }, written)
     }
 
     /// One request of a caller's and all that belongs to it.
@@ -262,19 +262,10 @@ impl Mux {
         if method == "notifications/message" {
             return self.receive_log_message(method, envelope.params);
         }
-        let params = envelope.params.filter(|params| params.get().len() <= NOTICE_BYTES);
-        if params.is_none() && envelope.params.is_some() {
-            metrics::counter!("mcp_upstream_long_notices_total", "server" => self.server.to_string())
-                .increment(1);
-            // That a list changed is said by the method alone.
-            if !method.ends_with("/list_changed") {
-                return;
-            }
-        }
+        let Some(notice) = notice::notice(&self.server, self.shared, method, envelope.params) else { return };
         if let Some(notices) = &self.table().notices {
             // No listener is no error.
-            let params = params.map(|raw| Arc::from(raw.to_owned()));
-            let _ = notices.send(Notice { method: Arc::from(method), params });
+            let _ = notices.send(notice);
         }
     }
 
@@ -345,8 +336,12 @@ impl Mux {
         let _ = self.outbox.try_send(message::response(id, reply));
     }
 
-    /// The call in flight, if there is exactly one and the server is at work on no other.
+    /// The call in flight, if there is exactly one and the server is at work on no other. Where tenants share
+    /// the connection that is never certain: what comes may be about a call that is over.
     fn only_call(&self) -> Option<(u64, Call)> {
+        if self.shared {
+            return None;
+        }
         let table = self.table();
         if table.abandoned.any() {
             return None;
@@ -390,29 +385,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_notice_has_a_length_it_may_be_kept_at() {
-        let (mux, _written) = Mux::new(ServerName::parse("one").unwrap());
-        let mut heard = mux.notices();
-        for (method, length) in [
-            ("resources/updated", NOTICE_BYTES),
-            ("tools/list_changed", NOTICE_BYTES),
-            ("resources/updated", 10),
-        ] {
-            let text = "x".repeat(length);
-            let line = format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{"data":"{text}"}}}}"#
-            );
-            assert!(mux.receive(&Bytes::from(line)));
-        }
-        let changed = heard.try_recv().unwrap();
-        assert!(&*changed.method == "notifications/tools/list_changed" && changed.params.is_none());
-        assert!(heard.try_recv().unwrap().params.unwrap().get().len() < 100);
-        assert!(heard.try_recv().is_err());
-    }
-
     fn mux() -> (Mux, mpsc::Receiver<Vec<u8>>) {
-        Mux::new(ServerName::parse("one").unwrap())
+        Mux::new(ServerName::parse("one").unwrap(), false)
     }
 
     /// What a caller hears.
@@ -429,6 +403,26 @@ mod tests {
             self.0.lock().unwrap().push(method.to_owned());
             Ok(Reply::Result(empty_object()))
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_tenants_share_tells_a_caller_only_what_is_certain() {
+        let (mux, mut written) = Mux::new(ServerName::parse("one").unwrap(), true);
+        let (mut news, ann) = (mux.notices(), Heard::default());
+        let mut call = std::pin::pin!(mux.call(ProtocolVersion::LATEST_LEGACY, "tools/call", None, &ann));
+        assert!(futures_util::poll!(call.as_mut()).is_pending());
+        assert_eq!(next_line(&mut written).await["id"], 1);
+        let updated =
+            br#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"of:bob"}}"#;
+        for line in [ASKS, SAYS, updated] {
+            assert!(mux.receive(&Bytes::from_static(line)));
+        }
+        let refusal = next_line(&mut written).await;
+        assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&"q".into(), &(-32601).into()));
+        mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+        assert!(matches!(call.await, Ok(Reply::Result(_))));
+        assert!(ann.0.lock().unwrap().is_empty(), "{ann:?}");
+        assert!(news.try_recv().is_err());
     }
 
     async fn next_line(written: &mut mpsc::Receiver<Vec<u8>>) -> serde_json::Value {

@@ -1,6 +1,6 @@
 //! A connection to a server over its standard input and output: one JSON-RPC message a line.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use mcp_core::{ErrorKind, Result, Scope};
@@ -56,13 +56,13 @@ impl StdioUpstream {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let (mux, outbox) = Mux::new(server.clone());
+        let (mux, outbox) = Mux::new(server.clone(), limits.shared);
         let mux = Arc::new(mux);
         let closed = CancellationToken::new();
         tasks.spawn(read(Lines::new(output, limits.message), Arc::clone(&mux), closed.clone()));
         tasks.spawn(write(input, outbox, Arc::clone(&mux), closed.clone()));
         let guard = closed.drop_guard();
-        let info = shake(&server, &mux, era, limits.probe).await?;
+        let info = shake(&server, &mux, era, &limits).await?;
         if let Some(params) = handshake::listen_params(&info) {
             let mux = Arc::clone(&mux);
             // Its reply comes when the subscription ends; what it is for comes as notices until then.
@@ -126,21 +126,21 @@ impl Upstream for StdioUpstream {
 }
 
 /// Finds out which era the server is of and shakes hands accordingly.
-async fn shake(server: &ServerName, mux: &Mux, era: Option<Era>, silence: Duration) -> Result<ServerInfo> {
+async fn shake(server: &ServerName, mux: &Mux, era: Option<Era>, limits: &Limits) -> Result<ServerInfo> {
     if era == Some(Era::Legacy) {
-        return initialize(server, mux).await;
+        return initialize(server, mux, limits.shared).await;
     }
     let params = handshake::discover_params();
     let mut probe = std::pin::pin!(mux.exchange("server/discover", &params));
-    if let Ok(reply) = tokio::time::timeout(silence, &mut probe).await {
+    if let Ok(reply) = tokio::time::timeout(limits.probe, &mut probe).await {
         return match handshake::read_discover(server, reply?)? {
             Discovered::Modern(info) => Ok(*info),
-            Discovered::Legacy => initialize(server, mux).await,
+            Discovered::Legacy => initialize(server, mux, limits.shared).await,
         };
     }
     // Silent: a legacy server that ignores the unknown, or one that is still starting. Whichever it is, it
     // answers one of the two.
-    let mut legacy = std::pin::pin!(initialize(server, mux));
+    let mut legacy = std::pin::pin!(initialize(server, mux, limits.shared));
     tokio::select! {
         biased;
         info = &mut legacy => info,
@@ -153,8 +153,8 @@ async fn shake(server: &ServerName, mux: &Mux, era: Option<Era>, silence: Durati
     }
 }
 
-async fn initialize(server: &ServerName, mux: &Mux) -> Result<ServerInfo> {
-    let reply = mux.exchange("initialize", &handshake::initialize_params()).await?;
+async fn initialize(server: &ServerName, mux: &Mux, shared: bool) -> Result<ServerInfo> {
+    let reply = mux.exchange("initialize", &handshake::initialize_params(shared)).await?;
     let info = handshake::read_initialize(server, reply)?;
     mux.send(message::notification("notifications/initialized", None)).await?;
     Ok(info)

@@ -32,6 +32,7 @@ cancelled = []
 subscribed = threading.Event()
 listener = {}
 asked = {}
+hung = threading.Event()
 
 
 def call(id, name, arguments, params):
@@ -49,6 +50,18 @@ def call(id, name, arguments, params):
     elif name == "forget":
         sessions.clear()
         answer(id, {})
+    elif name == "forget_and_hang":
+        hung.set()
+        sessions.clear()
+        answer(id, {})
+    elif name == "tell_all":
+        write({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "of:%s" % token}})
+        write({"jsonrpc": "2.0", "method": "notifications/odd", "params": {"of": token}})
+        write({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"of": token}})
+        replied = asked["s2"] = threading.Event()
+        write({"jsonrpc": "2.0", "id": "s2", "method": "elicitation/create", "params": {"message": str(token)}})
+        replied.wait()
+        answer(id, asked.pop("answer"))
     elif name == "headers":
         answer(id, dict(here.response.headers.items()))
     elif name == "pid":
@@ -138,6 +151,8 @@ def handle(message):
     elif method == "initialize":
         if MODE == "modern":
             refuse(id, -32601, "Method not found")
+        elif hung.is_set():
+            time.sleep(1000)
         else:
             version = os.environ.get("VERSION", params["protocolVersion"])
             answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}})

@@ -16,7 +16,7 @@ use super::{
     wire,
 };
 use crate::{
-    jsonrpc::{Envelope, Fault, Shape},
+    jsonrpc::{Envelope, Fault, Shape, code},
     upstream::{Downstream, Reply, message, splice},
 };
 
@@ -79,10 +79,9 @@ impl Conversation<'_> {
             for event in events.drain(..) {
                 match self.step(&event.data).await {
                     Step::Reply(reply) => return Ok(reply),
-                    Step::Asked { id, method, params } => asked.push(async move {
-                        let reply = self.downstream.request(&method, params.as_deref()).await;
-                        (id, reply.unwrap_or_else(|error| message::refusal(&Fault::from(&error))))
-                    }),
+                    Step::Asked { id, method, params } => {
+                        asked.push(async move { (id, self.ask(&method, params.as_deref()).await) })
+                    }
                     Step::Nothing => {}
                 }
             }
@@ -106,6 +105,17 @@ impl Conversation<'_> {
                 },
             }
         }
+    }
+
+    /// Puts a request of the server's to the caller. A server that tenants share may keep what it learns from
+    /// one for another, so there it learns nothing.
+    async fn ask(&self, method: &str, params: Option<&RawValue>) -> Reply {
+        if self.inner.limits.shared {
+            let why = "tenants share this connection, so no caller can be asked";
+            return message::refusal(&Fault::new(code::METHOD_NOT_FOUND, why));
+        }
+        let reply = self.downstream.request(method, params).await;
+        reply.unwrap_or_else(|error| message::refusal(&Fault::from(&error)))
     }
 
     /// Goes on after the last event of a stream that ended without the reply, where it can be resumed.

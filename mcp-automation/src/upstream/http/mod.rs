@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     Downstream, Era, Limits, Notice, Reply, ServerInfo, Upstream, failure::server_error, handshake, message,
-    splice,
+    notice, splice,
 };
 use crate::{jsonrpc::Envelope, protocol::ServerName};
 
@@ -268,10 +268,10 @@ impl Inner {
             tracing::trace!(server = %self.server, "a log message belongs to no call and is dropped");
             return;
         }
+        let Some(notice) = notice::notice(&self.server, self.limits.shared, method, params) else { return };
         if let Some(notices) = &*self.notices.lock().unwrap_or_else(PoisonError::into_inner) {
-            let params = params.map(|raw| Arc::from(raw.to_owned()));
             // No listener is no error.
-            let _ = notices.send(Notice { method: Arc::from(method), params });
+            let _ = notices.send(notice);
         }
     }
 

@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+/// How long the server may take to begin a session anew, where a call may not take less.
+const RENEWAL: Duration = Duration::from_secs(60);
 /// How long the server may take to end a session.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to open the server's own stream.
@@ -104,8 +106,8 @@ impl Inner {
     }
 
     async fn initialize(&self) -> Result<ServerInfo> {
-        let request =
-            self.endpoint.post(message::request(0, "initialize", Some(&handshake::initialize_params())));
+        let params = handshake::initialize_params(self.limits.shared);
+        let request = self.endpoint.post(message::request(0, "initialize", Some(&params)));
         let response = self.send(request).await?;
         let session = response.headers().get(SESSION).cloned();
         let conversation = Conversation { inner: self, id: 0, token: None, downstream: &Deaf };
@@ -129,9 +131,14 @@ impl Inner {
         if mine {
             let inner = Arc::clone(self);
             self.tasks.spawn(async move {
-                if let Err(error) = inner.initialize().await {
-                    tracing::debug!(%error, "a session was not renewed");
-                    inner.end();
+                let within = RENEWAL.min(inner.limits.call);
+                let renewing = tokio::time::timeout(within, inner.initialize());
+                match inner.closed.run_until_cancelled(renewing).await {
+                    Some(Ok(Ok(_))) | None => {}
+                    Some(refused) => {
+                        tracing::debug!(?refused, "a session was not renewed");
+                        inner.end();
+                    }
                 }
                 inner.session.send_modify(|session| session.renewing = false);
             });
