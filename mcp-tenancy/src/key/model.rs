@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use super::{KeyDigest, KeyId};
 
+/// Most permissions of a key.
+const MAX_PERMISSIONS: usize = 256;
+
 /// A key to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewApiKey {
@@ -49,6 +52,12 @@ impl NewApiKey {
             return Err(Error::invalid_input(
                 "key.create",
                 "`name` must have 1 to 100 characters and no control characters",
+            ));
+        }
+        if self.principal.permissions.iter().count() > MAX_PERMISSIONS {
+            return Err(Error::invalid_input(
+                "key.create",
+                format!("`permissions` may have at most {MAX_PERMISSIONS} entries"),
             ));
         }
         if self.expires_at.is_some_and(|at| at <= now) {

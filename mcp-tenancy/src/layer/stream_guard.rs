@@ -15,19 +15,23 @@ use tower::BoxError;
 pin_project! {
     /// The body behind [`TenantLayer`](super::TenantLayer): passes every frame on at once, and fails as soon
     /// as the tenant is closed, also where the body itself has nothing to say.
+    ///
+    /// A body of known size was whole before the tenant was closed: it is let through, so that its caller
+    /// does not meet a broken connection in place of an answer.
     #[derive(Debug)]
     pub struct StreamGuard<B> {
         #[pin]
         body: B,
         // Boxed so that the guard is `Unpin` where its body is.
-        closed: Pin<Box<WaitForCancellationFutureOwned>>,
+        closed: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
         ended: bool,
     }
 }
 
-impl<B> StreamGuard<B> {
+impl<B: Body> StreamGuard<B> {
     pub(super) fn new(body: B, closed: CancellationToken) -> Self {
-        Self { body, closed: Box::pin(closed.cancelled_owned()), ended: false }
+        let streams = body.size_hint().exact().is_none();
+        Self { body, closed: streams.then(|| Box::pin(closed.cancelled_owned())), ended: false }
     }
 }
 
@@ -47,7 +51,7 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
-        if this.closed.as_mut().poll(cx).is_ready() {
+        if this.closed.as_mut().is_some_and(|closed| closed.as_mut().poll(cx).is_ready()) {
             *this.ended = true;
             metrics::counter!("mcp_streams_cut_total").increment(1);
             let error = Error::permission_denied("tenant.stream", "the tenant can no longer be used");
