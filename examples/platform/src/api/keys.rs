@@ -59,7 +59,8 @@ pub(super) struct CreatedKey {
     secret: String,
 }
 
-/// Creates a key; nobody can give what they do not hold.
+/// Creates a key; nobody can give what they do not hold, nor a key of another principal without
+/// `principals:assume`.
 pub(super) async fn create(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,
@@ -69,6 +70,10 @@ pub(super) async fn create(
     if let Some(missing) = new.permissions.iter().find(|wanted| !holds(&scope, wanted)) {
         let message = format!("a key cannot be given `{missing}`, which its creator does not have");
         return Err(deny(&platform, &scope, "keys", Error::permission_denied("key.create", message)));
+    }
+    if new.principal != scope.principal().id.as_str() {
+        // Whoever holds such a key acts as that principal, in its sessions and in the audit log.
+        require(&platform, &scope, "principals:assume", &format!("principal/{}", new.principal))?;
     }
     let permissions: Permissions = new.permissions.into_iter().collect();
     let mut key = NewApiKey::service(scope.tenant().clone(), new.name, &new.principal, permissions)?;

@@ -40,8 +40,13 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> Result<ExitCode> {
         .map_err(|error| Error::unavailable("demo.start", format!("no temporary directory: {error}")))?;
     let mut show = Show::new(json);
 
-    let mounted = Mounted::find(directory.path()).await?;
-    show.say(&mounted.to_string());
+    let mounted = show
+        .step("find MCP servers", async {
+            let mounted = Mounted::find(directory.path()).await?;
+            let found = mounted.to_string();
+            Ok((mounted, found))
+        })
+        .await?;
     let config = config(directory.path(), &mounted);
     let (platform, server) = show
         .step("start the platform", async {

@@ -4,34 +4,37 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
-use mcp_core::{Error, Result};
+use mcp_core::Error;
 use serde_json::json;
 
 /// The npm package, pinned: the demo shows the same thing everywhere.
 const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
+/// Time `npx` has to fetch it.
+const FETCH: Duration = Duration::from_secs(12);
 /// In the environment of every server of this demo, so that its processes can be found.
 const MARK: &str = "MCP_PLATFORM_DEMO";
 
 /// The servers of the demo.
 pub(super) struct Mounted {
     file: PathBuf,
-    npx: Option<PathBuf>,
+    everything: Result<PathBuf, &'static str>,
 }
 
 impl Mounted {
     /// The fixture, which is in this binary, and the reference server from npm where Node is there.
-    pub(super) async fn find(directory: &Path) -> Result<Self> {
+    pub(super) async fn find(directory: &Path) -> mcp_core::Result<Self> {
         let unusable = |error: std::io::Error| Error::unavailable("demo.servers", error.to_string());
         let fixture = std::env::current_exe().map_err(unusable)?;
-        let npx = find_npx().await;
+        let everything = everything().await;
         let mut servers = json!({ "fixture": {
             "command": fixture,
             "args": ["fixture"],
             "env": { MARK: directory },
         } });
-        if let Some(npx) = &npx {
+        if let Ok(npx) = &everything {
             servers["everything"] = json!({
                 "command": npx,
                 "args": ["-y", EVERYTHING],
@@ -41,7 +44,7 @@ impl Mounted {
         let file = directory.join(".mcp.json");
         let text = json!({ "mcpServers": servers }).to_string();
         tokio::fs::write(&file, text).await.map_err(unusable)?;
-        Ok(Self { file, npx })
+        Ok(Self { file, everything })
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -50,35 +53,42 @@ impl Mounted {
 
     /// Whether the server from npm is mounted.
     pub(super) const fn everything(&self) -> bool {
-        self.npx.is_some()
+        self.everything.is_ok()
     }
 }
 
 impl fmt::Display for Mounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MCP servers: fixture (in this binary, stdio)")?;
-        match &self.npx {
-            Some(npx) => write!(f, ", everything ({EVERYTHING} by {})", npx.display()),
-            None => f.write_str("; no `npx` in PATH, so not @modelcontextprotocol/server-everything"),
+        f.write_str("fixture (in this binary, stdio)")?;
+        match &self.everything {
+            Ok(npx) => write!(f, ", everything ({EVERYTHING} by {})", npx.display()),
+            Err(reason) => write!(f, "; not {EVERYTHING}: {reason}"),
         }
     }
 }
 
-/// `npx`, if it is in `PATH` and runs.
-async fn find_npx() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let npx =
-        std::env::split_paths(&path).map(|dir| dir.join("npx")).find(|candidate| candidate.is_file())?;
-    let mut version = tokio::process::Command::new(&npx);
-    version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    version.status().await.is_ok_and(|status| status.success()).then_some(npx)
+/// The `npx` that has fetched the reference server, or why there is none.
+async fn everything() -> Result<PathBuf, &'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let npx = std::env::split_paths(&path)
+        .map(|directory| directory.join("npx"))
+        .find(|candidate| candidate.is_file())
+        .ok_or("there is no `npx` in PATH")?;
+    let mut fetch = tokio::process::Command::new(&npx);
+    fetch.args(["-y", "-p", EVERYTHING, "node", "-e", "0"]).kill_on_drop(true);
+    fetch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match tokio::time::timeout(FETCH, fetch.status()).await {
+        Ok(Ok(status)) if status.success() => Ok(npx),
+        Ok(_) => Err("npx cannot fetch it"),
+        Err(_) => Err("npx did not fetch it in time"),
+    }
 }
 
 /// Looks through all processes of the machine for one that carries this demo's mark.
 ///
 /// # Errors
 /// `Internal` that names what was left.
-pub(super) fn none_left(directory: &Path) -> Result<((), String)> {
+pub(super) fn none_left(directory: &Path) -> mcp_core::Result<((), String)> {
     let mark = format!("{MARK}={}", directory.display());
     let processes = std::fs::read_dir("/proc")
         .map_err(|error| Error::unavailable("demo.stop", format!("cannot read /proc: {error}")))?;

@@ -24,6 +24,8 @@ pub struct Certificates {
     cert: PathBuf,
     key: PathBuf,
     current: ArcSwap<CertifiedKey>,
+    /// When the files were changed that were read first.
+    first: [Option<SystemTime>; 2],
 }
 
 impl Certificates {
@@ -32,8 +34,10 @@ impl Certificates {
     /// # Errors
     /// `InvalidInput` that names the file and what is wrong with it.
     pub fn load(cert: &Path, key: &Path) -> Result<Arc<Self>> {
+        // Before they are read: what changes meanwhile is then read again.
+        let first = [cert, key].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok());
         let current = ArcSwap::from_pointee(read(cert, key)?);
-        Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), current }))
+        Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), current, first }))
     }
 
     /// The TLS configuration: 1.3, with HTTP/2 and HTTP/1.1.
@@ -54,7 +58,7 @@ impl Certificates {
     /// Reloads the files whenever they change, until dropped. Files that are wrong are logged and the
     /// certificate in use stays.
     pub async fn watch(self: Arc<Self>) {
-        let mut seen = self.modified().await;
+        let mut seen = self.first;
         let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
             ticks.tick().await;

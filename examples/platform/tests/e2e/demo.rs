@@ -14,7 +14,12 @@ fn every_step_of_the_demo_succeeds() {
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let steps: HashSet<_> = rows.iter().map(|row| row["step"].as_str().unwrap()).collect();
-    for wanted in ["try another tenant's id", "use up a rate limit", "verify the audit chains"] {
+    for wanted in [
+        "call the server from npm",
+        "try another tenant's id",
+        "use up a rate limit",
+        "verify the audit chains",
+    ] {
         assert!(steps.contains(wanted), "{wanted} is missing in {steps:?}");
     }
 }

@@ -119,6 +119,23 @@ async fn another_tenants_resource_id_answers_like_an_unknown_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_gives_neither_what_its_creator_lacks_nor_another_name() {
+    let served = served();
+    served.tenant("acme");
+    let limited = ["key", "create", "acme", "--principal", "ann", "--permission", "keys:write"];
+    let ann = served.command(&limited);
+    let api = served.url.replace("/mcp", "/api/v1/keys");
+    let create = |principal: &str, permission: &str| {
+        let body = json!({ "name": "new", "principal": principal, "permissions": [permission] });
+        let attempt = Attempt::new(Method::POST, &api).bearer(ann["key"].as_str().unwrap());
+        attempt.body(body.to_string()).send()
+    };
+    assert_eq!(create("ann", "keys:write").await.status, StatusCode::CREATED);
+    assert_eq!(create("ann", "tools:call").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(create("bob", "keys:write").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_tenant_is_refused_and_its_call_in_flight_ends() {
     let served = served();
     let (acme, globex) = (served.tenant("acme"), served.tenant("globex"));
