@@ -16,7 +16,8 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 #[test]
 fn its_servers_are_read() {
-    let variables = BTreeMap::from([("SEARCH_KEY".to_owned(), "secret".to_owned())]);
+    let variables = [("SEARCH_KEY", "secret"), ("HOME", "/home/operator")];
+    let variables: BTreeMap<_, _> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let files = blocks("json");
     assert!(!files.is_empty());
     for file in files {
