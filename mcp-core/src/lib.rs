@@ -26,6 +26,8 @@ pub mod clock;
 pub mod conformance;
 pub mod error;
 pub mod event;
+#[cfg(feature = "http-api")]
+pub mod http_api;
 pub mod key;
 pub mod layer;
 #[cfg(feature = "sql")]

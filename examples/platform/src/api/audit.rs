@@ -6,10 +6,10 @@ use axum::{Extension, extract::State};
 use mcp_core::{
     Scope,
     audit::{self, AuditQuery, AuditView},
+    http_api::{ApiError, Json, Query, require},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ApiError, Json, Query, require};
 use crate::platform::Platform;
 
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,7 @@ pub(super) async fn list(
     Extension(scope): Extension<Scope>,
     Query(listing): Query<Listing>,
 ) -> Result<Json<Records>, ApiError> {
-    require(&platform, &scope, "audit:read", "audit")?;
+    require(&*platform.denials(), &scope, "audit:read", "audit")?;
     let query = AuditQuery { limit: listing.limit, cursor: listing.cursor, oldest_first: false };
     let page = audit::list(&*platform.administration().audit(), &scope, &query).await?;
     Ok(Json(Records { items: page.records, next_cursor: page.next_cursor }))

@@ -7,6 +7,7 @@ use http::StatusCode;
 use mcp_core::{
     Error, PlatformScope, Result, Scope,
     clock::Timestamp,
+    http_api::{ApiError, Body, Json, Path, Query, deny, require},
     scope::{Permission, Permissions, PrincipalId},
 };
 use mcp_tenancy::{
@@ -15,7 +16,6 @@ use mcp_tenancy::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ApiError, Body, Json, Path, Query, deny, require};
 use crate::platform::Platform;
 
 #[derive(Debug, Deserialize)]
@@ -36,7 +36,7 @@ pub(super) async fn list(
     Extension(scope): Extension<Scope>,
     Query(listing): Query<Listing>,
 ) -> Result<Json<Page<ApiKey>>, ApiError> {
-    require(&platform, &scope, "keys:read", "keys")?;
+    require(&*platform.denials(), &scope, "keys:read", "keys")?;
     let above = on_behalf_of(&scope, "lists its API keys")?;
     let cursor = listing.cursor.as_deref();
     Ok(Json(platform.tenancy().keys(&above, scope.tenant(), cursor, listing.limit).await?))
@@ -66,14 +66,19 @@ pub(super) async fn create(
     Extension(scope): Extension<Scope>,
     Body(new): Body<NewKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
-    require(&platform, &scope, "keys:write", "keys")?;
+    require(&*platform.denials(), &scope, "keys:write", "keys")?;
     if let Some(missing) = new.permissions.iter().find(|wanted| !holds(&scope, wanted)) {
         let message = format!("a key cannot be given `{missing}`, which its creator does not have");
-        return Err(deny(&platform, &scope, "keys", Error::permission_denied("key.create", message)));
+        return Err(deny(
+            &*platform.denials(),
+            &scope,
+            "keys",
+            Error::permission_denied("key.create", message),
+        ));
     }
     if new.principal != scope.principal().id.as_str() {
         // Whoever holds such a key acts as that principal, in its sessions and in the audit log.
-        require(&platform, &scope, "principals:assume", &format!("principal/{}", new.principal))?;
+        require(&*platform.denials(), &scope, "principals:assume", &format!("principal/{}", new.principal))?;
     }
     let permissions: Permissions = new.permissions.into_iter().collect();
     let mut key = NewApiKey::service(scope.tenant().clone(), new.name, &new.principal, permissions)?;
@@ -89,7 +94,7 @@ pub(super) async fn revoke(
     Extension(scope): Extension<Scope>,
     Path(key): Path<String>,
 ) -> Result<Json<ApiKey>, ApiError> {
-    require(&platform, &scope, "keys:write", &format!("key/{key}"))?;
+    require(&*platform.denials(), &scope, "keys:write", &format!("key/{key}"))?;
     let id = KeyId::parse(&key).map_err(|_| Error::not_found("key.revoke", "there is no such key"))?;
     let above = on_behalf_of(&scope, "revokes an API key")?;
     let revoked = platform.tenancy().revoke_key(&above, scope.tenant(), &id).await;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State};
-use mcp_core::Scope;
+use mcp_core::{
+    Scope,
+    http_api::{ApiError, Json, require},
+};
 use serde::Serialize;
 
-use super::{ApiError, Json, require};
 use crate::platform::Platform;
 
 #[derive(Debug, Serialize)]
@@ -32,7 +34,7 @@ pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,
 ) -> Result<Json<Listing>, ApiError> {
-    require(&platform, &scope, "servers:read", "servers")?;
+    require(&*platform.denials(), &scope, "servers:read", "servers")?;
     let items = platform
         .fleet()
         .tenant_status(&scope)

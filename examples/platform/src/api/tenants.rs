@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::{Extension, extract::State};
-use mcp_core::Scope;
+use mcp_core::{
+    Scope,
+    http_api::{ApiError, Json, Path, deny, require},
+};
 use mcp_tenancy::{layer::require_own_tenant, tenant::Tenant};
 
-use super::{ApiError, Json, Path, deny, require};
 use crate::platform::Platform;
 
 /// The caller's own tenant. Every other id, known or not, gets the same 403.
@@ -16,8 +18,9 @@ pub(super) async fn show(
     Path(tenant): Path<String>,
 ) -> Result<Json<Tenant>, ApiError> {
     let resource = format!("tenant/{tenant}");
-    require_own_tenant(&scope, &tenant).map_err(|error| deny(&platform, &scope, &resource, error))?;
-    require(&platform, &scope, "tenant:read", &resource)?;
+    require_own_tenant(&scope, &tenant)
+        .map_err(|error| deny(&*platform.denials(), &scope, &resource, error))?;
+    require(&*platform.denials(), &scope, "tenant:read", &resource)?;
     let above = super::keys::on_behalf_of(&scope, "reads its tenant")?;
     Ok(Json(platform.tenancy().tenant(&above, scope.tenant()).await?))
 }

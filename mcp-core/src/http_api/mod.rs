@@ -1,15 +1,26 @@
-//! How handlers read requests and answer: every error of theirs goes to the rescue layer.
+//! How the handlers of every REST API of the SDK read requests, refuse, and answer.
+//!
+//! Handlers are axum's; every error of theirs, a malformed body or query included, goes to
+//! [`RescueLayer`](crate::layer::RescueLayer) by way of [`ApiError`], and becomes a response there. Handlers
+//! expect the caller's [`Scope`] as an extension, put there by the layers that authenticated it.
+
+mod denial;
+
+pub use denial::{deny, require};
 
 use axum::{
     extract::{FromRequest, FromRequestParts},
     response::{IntoResponse, Response},
 };
-use mcp_core::{Error, layer::Failed};
 use serde::Serialize;
+
+#[cfg(doc)]
+use crate::Scope;
+use crate::{Error, ErrorKind, layer::Failed};
 
 /// An error on its way to the rescue layer.
 #[derive(Debug)]
-pub(crate) struct ApiError(Error);
+pub struct ApiError(Error);
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
@@ -25,7 +36,7 @@ impl IntoResponse for ApiError {
 
 /// A JSON answer.
 #[derive(Debug)]
-pub(crate) struct Json<T>(pub(crate) T);
+pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
@@ -36,24 +47,24 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// A JSON body; what is wrong with it is named.
 #[derive(Debug, FromRequest)]
 #[from_request(via(axum::Json), rejection(ApiError))]
-pub(crate) struct Body<T>(pub(crate) T);
+pub struct Body<T>(pub T);
 
 /// The variables of the path.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
-pub(crate) struct Path<T>(pub(crate) T);
+pub struct Path<T>(pub T);
 
 /// The query string; what is wrong with it is named.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
-pub(crate) struct Query<T>(pub(crate) T);
+pub struct Query<T>(pub T);
 
 impl From<axum::extract::rejection::JsonRejection> for ApiError {
     fn from(rejection: axum::extract::rejection::JsonRejection) -> Self {
         let kind = if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
-            mcp_core::ErrorKind::TooLarge
+            ErrorKind::TooLarge
         } else {
-            mcp_core::ErrorKind::InvalidInput
+            ErrorKind::InvalidInput
         };
         Self(Error::new(kind, "api.body", rejection.body_text()))
     }
