@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod conformance;
 mod deny;
+mod diagrams;
 mod lint;
 mod services;
 mod sh;

@@ -6,7 +6,7 @@ use crate::conformance::{self, Programs};
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{deny, lint, tools};
+use crate::{deny, diagrams, lint, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -28,6 +28,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     lint::all(steps)?;
     let services = steps.run("services", Services::start)?;
     let tools = steps.run("tools", tools::prepare)?;
+    steps.run("diagrams", || diagrams::check(&tools))?;
     steps.run("tests", || tests(&services, &tools))?;
     drop(services);
     steps.run("conformance", || conformance::run(&Programs::build_beside_tests()?, false))?;

@@ -70,6 +70,15 @@ fn house_rules() -> Result {
     Err(Failure::new(format!("{} findings, listed above", findings.len())))
 }
 
+/// Every Markdown file of the tree: its path below the root, and its text.
+///
+/// # Errors
+/// When one cannot be read.
+pub(crate) fn markdown_files() -> Result<Vec<(PathBuf, String)>> {
+    let files = files::read(&sh::root())?;
+    Ok(files.into_iter().filter(|file| file.is("md")).map(|file| (file.path, file.text)).collect())
+}
+
 fn clippy(selection: &[&str]) -> Result {
     sh::run(sh::cargo().args(["clippy", "--locked"]).args(selection).args(["--", "--deny", "warnings"]))
 }
