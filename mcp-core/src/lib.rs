@@ -1,7 +1,7 @@
 //! The vocabulary of the MCP platform SDK.
 //!
 //! Everything another crate of the SDK builds on lives here: who acts for which tenant ([`scope`]), what
-//! went wrong ([`error`]), secrets ([`key`]), time ([`clock`]), the transaction that holds state, event and
+//! went wrong ([`error`]), secrets ([`key`]), time ([`clock`]), texts as vectors ([`embed`]), the transaction that holds state, event and
 //! audit record together (`sql`), the audit chain ([`audit`]), tower layers ([`layer`]) and telemetry
 //! ([`telemetry`]).
 //!
@@ -24,6 +24,7 @@ pub mod audit;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod embed;
 pub mod error;
 pub mod event;
 #[cfg(feature = "http-api")]
