@@ -41,6 +41,10 @@ pub struct FleetConfig {
     pub processes: usize,
     /// HTTP connections (sessions) of all tenants together. Default 4096.
     pub connections: usize,
+    /// How long a release that is tried out may take until it has listed its tools. Default 90 s.
+    pub check: Duration,
+    /// How long calls in flight may go on with a release that another has taken the place of. Default 60 s.
+    pub drain: Duration,
     /// Bytes of each process's stderr that are kept. Default 64 KiB.
     pub stderr: usize,
 }
@@ -65,6 +69,8 @@ impl Default for FleetConfig {
             processes_per_tenant: 16,
             processes: 256,
             connections: 4096,
+            check: Duration::from_secs(90),
+            drain: Duration::from_secs(60),
             stderr: 64 << 10,
         }
     }

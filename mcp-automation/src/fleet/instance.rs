@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,10 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Shared,
-    spec::ServerSpec,
+    served::Served,
+    shared::Shared,
     start,
-    state::State,
+    state::{ServerState, State},
     stderr::Ring,
     usage::{Counted, Usage},
 };
@@ -37,9 +37,11 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) key: Key,
-    pub(super) spec: Arc<ServerSpec>,
+    pub(super) served: Arc<Served>,
     pub(super) state: watch::Sender<State>,
     pub(super) stop: CancellationToken,
+    /// Another release has taken its place: it ends with its last call and is not started again.
+    pub(super) leaving: AtomicBool,
     /// An operator's wish to start over now.
     pub(super) restart: Notify,
     pub(super) usage: Arc<Usage>,
@@ -55,16 +57,38 @@ enum End {
 }
 
 impl Instance {
-    pub(super) fn new(key: Key, spec: Arc<ServerSpec>, fleet: &Shared) -> Self {
+    pub(super) fn new(key: Key, served: Arc<Served>, fleet: &Shared) -> Self {
         Self {
             key,
-            spec,
+            served,
             state: watch::Sender::new(State::Starting),
             stop: fleet.stop.child_token(),
+            leaving: AtomicBool::new(false),
             restart: Notify::new(),
             usage: Arc::new(Usage::new(Arc::clone(&fleet.bell))),
             stderr: Arc::new(Ring::new(fleet.config.stderr)),
             starts: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits until it is known whether it runs.
+    pub(super) async fn settled(&self) -> State {
+        let mut states = self.state.subscribe();
+        let settled = states.wait_for(|state| !matches!(state, State::Starting | State::Stopping)).await;
+        // The sender lives in `self`.
+        settled.map_or(State::Stopped, |state| state.clone())
+    }
+
+    /// Waits until nothing of it is left.
+    pub(super) async fn gone(&self) {
+        let _ = self.state.subscribe().wait_for(|state| matches!(state, State::Stopped)).await;
+    }
+
+    /// Its state, for operators.
+    pub(super) fn shown(&self) -> ServerState {
+        match self.leaving.load(Ordering::Acquire) {
+            true => ServerState::Stopping,
+            false => ServerState::from(&*self.state.borrow()),
         }
     }
 
@@ -76,6 +100,7 @@ impl Instance {
             self.state.send_replace(State::Starting);
             let (reason, lived) = match self.live(&fleet).await {
                 End::Wanted => break,
+                _ if self.leaving.load(Ordering::Acquire) => break,
                 End::Restart => {
                     failures = 0;
                     continue;
@@ -104,7 +129,7 @@ impl Instance {
             }
         }
         // Out of the table first: whoever sees `Stopped` looks there again and must not find this one.
-        fleet.forget(&self);
+        fleet.table().forget(&self);
         self.state.send_replace(State::Stopped);
     }
 

@@ -6,9 +6,9 @@ use http::{HeaderMap, HeaderValue};
 use mcp_core::{Error, ErrorKind, Result};
 
 use super::{
-    Shared,
     instance::Instance,
     launcher::{Guard, Order, Process, launch},
+    shared::Shared,
     spec::{HttpSpec, StdioSpec, TransportSpec},
     stderr,
 };
@@ -65,7 +65,7 @@ impl Running {
 
 /// Starts the server of `instance`: within the configured time, and not at all once it is to stop.
 pub(super) async fn start(instance: &Instance, fleet: &Shared) -> Result<Running> {
-    match &instance.spec.transport {
+    match &instance.served.spec.transport {
         TransportSpec::Stdio(spec) => start_stdio(instance, spec, fleet).await,
         TransportSpec::Http(spec) => start_http(instance, spec, fleet).await,
     }
@@ -85,7 +85,7 @@ async fn in_time<T>(instance: &Instance, fleet: &Shared, step: impl Future<Outpu
 }
 
 async fn start_stdio(instance: &Instance, spec: &StdioSpec, fleet: &Shared) -> Result<Running> {
-    let known = fleet.era(&instance.key.server);
+    let known = instance.served.era();
     let first = try_stdio(instance, spec, known, fleet).await;
     // A legacy server may die of the unknown request it got first: then it gets the one it knows.
     match first {
@@ -93,7 +93,7 @@ async fn start_stdio(instance: &Instance, spec: &StdioSpec, fleet: &Shared) -> R
             try_stdio(instance, spec, Some(Era::Legacy), fleet).await.map_err(Failure::into_error)
         }
         Err(failure) => {
-            fleet.forget_era(&instance.key.server);
+            instance.served.forget_era();
             Err(failure.into_error())
         }
         Ok(running) => Ok(running),
@@ -111,7 +111,7 @@ async fn start_http(instance: &Instance, spec: &HttpSpec, fleet: &Shared) -> Res
         headers.append(name, value);
     }
     let server = instance.key.server.clone();
-    let era = fleet.era(&server);
+    let era = instance.served.era();
     let handshake = HttpUpstream::open(
         server.clone(),
         fleet.http()?,
@@ -123,11 +123,11 @@ async fn start_http(instance: &Instance, spec: &HttpSpec, fleet: &Shared) -> Res
     );
     match in_time(instance, fleet, handshake).await {
         Ok(upstream) => {
-            fleet.remember_era(&server, upstream.info().version);
+            instance.served.remember_era(upstream.info().version);
             Ok(Running::Http(Arc::new(upstream)))
         }
         Err(error) => {
-            fleet.forget_era(&server);
+            instance.served.forget_era();
             Err(error)
         }
     }
@@ -135,7 +135,7 @@ async fn start_http(instance: &Instance, spec: &HttpSpec, fleet: &Shared) -> Res
 
 fn limits(instance: &Instance, fleet: &Shared) -> Limits {
     let config = &fleet.config;
-    let call = instance.spec.timeout.unwrap_or(config.call);
+    let call = instance.served.spec.timeout.unwrap_or(config.call);
     Limits { message: config.message, call, probe: config.probe, shared: instance.key.tenant.is_none() }
 }
 
@@ -172,7 +172,7 @@ async fn try_stdio(
     let handshake = StdioUpstream::open(key.server.clone(), stdout, stdin, era, limits, &fleet.tasks);
     match in_time(instance, fleet, handshake).await {
         Ok(upstream) => {
-            fleet.remember_era(&key.server, upstream.info().version);
+            instance.served.remember_era(upstream.info().version);
             Ok(Running::Stdio { upstream: Arc::new(upstream), guard: Box::new(guard) })
         }
         Err(error) => {

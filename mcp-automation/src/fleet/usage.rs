@@ -42,6 +42,11 @@ impl Usage {
         self.in_flight.load(Ordering::Acquire)
     }
 
+    /// Waits until a call ends, from the moment of asking on.
+    pub(super) fn rung(&self) -> impl Future<Output = ()> {
+        self.bell.notified()
+    }
+
     /// Waits until nobody has used the instance for `idle`.
     pub(super) async fn unused_for(&self, idle: Duration) {
         loop {

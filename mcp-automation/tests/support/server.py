@@ -163,6 +163,8 @@ def handle(message):
         subscribed.set()
         while hasattr(here, "response"):
             time.sleep(1)
+    elif method == "tools/list":
+        answer(id, {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ["echo", "pid"]]})
     elif method == "notifications/cancelled":
         cancelled.append(params["requestId"])
     elif method == "tools/call" and hasattr(here, "response"):
