@@ -23,8 +23,8 @@ use tower::ServiceExt;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between two questions whether an HTTP/2 client is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Time that sent data may stay unread.
-const WRITE_TIMEOUT_MILLIS: u32 = 30_000;
+/// Time that sent data may stay unread, unless [`Limits`] says otherwise.
+const UNREAD: Duration = Duration::from_secs(30);
 /// Pause after `accept` failed, which it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,6 +35,21 @@ pub struct Limits {
     pub connections: usize,
     /// Time that requests in flight get at shutdown.
     pub drain: Duration,
+    /// Time that sent data may stay unread before the connection is given up; below a millisecond means one.
+    pub unread: Duration,
+}
+
+impl Limits {
+    /// These bounds, and 30 seconds for a client to go on reading.
+    #[must_use]
+    pub const fn new(connections: usize, drain: Duration) -> Self {
+        Self { connections, drain, unread: UNREAD }
+    }
+
+    fn unread_millis(&self) -> u32 {
+        // Zero would leave it to the system, which waits a quarter of an hour or for ever.
+        u32::try_from(self.unread.as_millis()).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 /// A bound listener, not yet serving.
@@ -83,7 +98,8 @@ impl Listener {
                 () = shutdown.cancelled() => break,
                 accepted = accept(&self.tcp, &places) => accepted,
             };
-            let connection = Connection { acceptor: acceptor.clone(), app: app.clone() };
+            let unread = self.limits.unread_millis();
+            let connection = Connection { acceptor: acceptor.clone(), app: app.clone(), unread };
             let watcher = graceful.watcher();
             let cut = cut.clone();
             connections.spawn(async move {
@@ -124,6 +140,8 @@ async fn accept(tcp: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, Optio
 struct Connection {
     acceptor: Option<TlsAcceptor>,
     app: Router,
+    /// In milliseconds.
+    unread: u32,
 }
 
 impl Connection {
@@ -131,7 +149,7 @@ impl Connection {
         // Nagle with delayed acknowledgement stalls small answers by 40 ms.
         let _ = stream.set_nodelay(true);
         // A client that stops reading must not hold its answers in memory for ever.
-        let _ = set_tcp_user_timeout(&stream, WRITE_TIMEOUT_MILLIS);
+        let _ = set_tcp_user_timeout(&stream, self.unread);
         let service = TowerToHyperService::new(
             self.app.map_request(|request: http::Request<Incoming>| request.map(Body::new)),
         );
@@ -175,6 +193,9 @@ mod tests {
 
     use super::*;
 
+    /// When a test gives up on an end that must come; no bound on how soon.
+    const GUARD: Duration = Duration::from_secs(60);
+
     type Sender = SendRequest<Empty<bytes::Bytes>>;
 
     async fn connect(address: SocketAddr) -> Sender {
@@ -192,7 +213,7 @@ mod tests {
         app: Router,
         drain: Duration,
     ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<bool>) {
-        let limits = Limits { connections: 2, drain };
+        let limits = Limits { unread: Duration::from_millis(300), ..Limits::new(2, drain) };
         let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, limits).await.unwrap();
         let (address, shutdown) = (listener.address().unwrap(), CancellationToken::new());
         (address, shutdown.clone(), tokio::spawn(listener.run(app, shutdown)))
@@ -251,7 +272,42 @@ mod tests {
         let (address, shutdown, running) = start(Router::new(), Duration::from_secs(1)).await;
         let mut silent = TcpStream::connect(address).await.unwrap();
         let mut nothing = [0; 1];
-        assert_eq!(silent.read(&mut nothing).await.unwrap_or(0), 0, "the server spoke first");
+        let ended = tokio::time::timeout(GUARD, silent.read(&mut nothing)).await;
+        assert_eq!(ended.expect("still connected").unwrap_or(0), 0, "the server spoke first");
+        shutdown.cancel();
+        assert!(running.await.unwrap());
+    }
+
+    /// Holds what a connection holds until it ends, and then says so.
+    struct Held(Arc<Notify>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_opens_a_stream_and_never_reads_is_let_go() {
+        use tokio::io::AsyncWriteExt as _;
+        let dropped = Arc::new(Notify::new());
+        let signal = Arc::clone(&dropped);
+        let app = Router::new().route(
+            "/stream",
+            get(async move || {
+                let held = Held(signal);
+                let chunk = bytes::Bytes::from_static(&[b'x'; 64 * 1024]);
+                Body::from_stream(futures_util::stream::unfold((held, chunk), async |(held, chunk)| {
+                    Some((Ok::<_, std::convert::Infallible>(chunk.clone()), (held, chunk)))
+                }))
+            }),
+        );
+        let (address, shutdown, running) = start(app, Duration::from_secs(30)).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /stream HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+        let ended = tokio::time::timeout(GUARD, dropped.notified()).await;
+        assert!(ended.is_ok(), "the stream is still held for a client that reads nothing");
+        drop(client);
         shutdown.cancel();
         assert!(running.await.unwrap());
     }

@@ -34,9 +34,9 @@ impl Server {
             false => Some(Certificates::load(&server.tls_cert, &server.tls_key)?),
         };
         let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        let limits = Limits { connections: server.max_connections, drain };
+        let limits = Limits::new(server.max_connections, drain);
         let public = Listener::bind(server.listen, tls, limits).await?;
-        let limits = Limits { connections: OPERATIONS_CONNECTIONS, drain };
+        let limits = Limits::new(OPERATIONS_CONNECTIONS, drain);
         let operations = Listener::bind(server.operations_listen, None, limits).await?;
         Ok(Self { platform, public, operations, certificates, drain })
     }

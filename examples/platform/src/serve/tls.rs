@@ -145,6 +145,28 @@ mod tests {
         assert_eq!(certificates.current.load().cert[0].as_ref(), second);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_renewed_before_the_watch_begins_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key, _) = write_pair(dir.path(), "one.test");
+        let certificates = Certificates::load(&cert, &key).unwrap();
+
+        let (_, _, second) = write_pair(dir.path(), "two.test");
+        // Two writes within a tick of the file system's clock have the same time; a renewal is not that quick.
+        let later = SystemTime::now() + Duration::from_secs(60);
+        std::fs::File::open(&cert).unwrap().set_modified(later).unwrap();
+
+        let watching = tokio::spawn(Arc::clone(&certificates).watch());
+        let taken = async {
+            while certificates.current.load().cert[0].as_ref() != second {
+                tokio::time::sleep(RELOAD_EVERY).await;
+            }
+        };
+        let taken = tokio::time::timeout(RELOAD_EVERY * 100, taken).await;
+        assert!(taken.is_ok(), "the renewed certificate went unnoticed");
+        watching.abort();
+    }
+
     #[test]
     fn a_key_of_another_certificate_is_refused() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
