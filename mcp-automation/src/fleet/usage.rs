@@ -103,6 +103,11 @@ impl Upstream for Counted {
         params: Option<&RawValue>,
         downstream: &dyn Downstream,
     ) -> Result<Reply> {
+        if method == "subscriptions/listen" {
+            // It lasts as long as somebody listens, and whoever waits for calls to end must not wait for it.
+            self.usage.touch();
+            return self.upstream.call(scope, method, params, downstream).await;
+        }
         let _use = self.usage.begin();
         let result = self.upstream.call(scope, method, params, downstream).await;
         if let Err(error) = &result {

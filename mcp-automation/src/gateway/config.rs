@@ -67,6 +67,7 @@ impl GatewayConfig {
             ("sessions.calls_per_session", self.sessions.calls_per_session),
             ("sessions.streams_per_session", self.sessions.streams_per_session),
             ("sessions.streams_per_tenant", self.sessions.streams_per_tenant),
+            ("sessions.subscriptions_per_session", self.sessions.subscriptions_per_session),
         ];
         let spans = [
             ("call_timeout_seconds", self.call_timeout),
@@ -106,6 +107,8 @@ pub struct SessionConfig {
     pub streams_per_session: usize,
     /// Most open streams of one tenant. Default: 512.
     pub streams_per_tenant: usize,
+    /// Most resources that one session, or one stream of a client without, subscribes to. Default: 100.
+    pub subscriptions_per_session: usize,
 }
 
 impl Default for SessionConfig {
@@ -117,6 +120,7 @@ impl Default for SessionConfig {
             calls_per_session: 64,
             streams_per_session: 16,
             streams_per_tenant: 512,
+            subscriptions_per_session: 100,
         }
     }
 }

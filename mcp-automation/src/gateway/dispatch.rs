@@ -1,10 +1,13 @@
 //! From a method to its answer, for clients of every version.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     bridge, failure, input,
+    legacy::unknown_method,
     level::Level,
     listing::Kind,
     method::Method,
@@ -12,6 +15,7 @@ use super::{
     route::Owner,
     shared::{Caller, Client, Shared},
     splice,
+    subscriptions::wants_resources,
 };
 use crate::{
     jsonrpc::{Fault, code},
@@ -52,8 +56,12 @@ struct Reference<'a> {
 
 /// The permission a request needs.
 pub(super) fn permission(method: Method, params: Option<&RawValue>) -> Option<&'static str> {
-    if method != Method::Complete {
-        return method.permission();
+    match method {
+        Method::Complete => {}
+        Method::Listen => {
+            return wants_resources(params).then(|| Method::ReadResource.permission()).flatten();
+        }
+        _ => return method.permission(),
     }
     let target = target(params).ok()?;
     match reference(&target).ok()?.kind.as_ref() {
@@ -71,7 +79,7 @@ impl Shared {
     /// # Cancellation
     /// Safe: a call to a server that has begun is cancelled there.
     pub(super) async fn answer(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         method: Method,
         params: Option<&RawValue>,
@@ -100,6 +108,19 @@ impl Shared {
                 let owner = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
                 self.forward(caller, &owner, method, params, downstream).await
             }
+            Method::Subscribe | Method::Unsubscribe => {
+                let uri = text_of(target(params)?.uri, "uri")?;
+                let Client::Legacy(session) = &caller.client else {
+                    return Err(unknown_method(method.as_str()));
+                };
+                match method {
+                    Method::Subscribe => self.subscribe(caller, session, &uri).await?,
+                    _ => self.unsubscribe(caller, session, &uri).await?,
+                }
+                Ok(Answer::Own("{}".to_owned()))
+            }
+            // Its answer is a stream, which begins elsewhere.
+            Method::Listen => Err(unknown_method(method.as_str())),
             Method::Complete => self.complete(caller, params, downstream).await,
         }
     }

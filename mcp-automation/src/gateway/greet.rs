@@ -45,7 +45,7 @@ impl Shared {
     /// As [`initialize`](Self::initialize).
     pub(super) async fn discover(&self, scope: &Scope, endpoint: &Endpoint) -> Result<String, Fault> {
         let mut said = self.ask_servers(scope, endpoint).await?;
-        // Logging is asked for in each request, and subscriptions are streams that are not served yet.
+        // Logging is asked for in each request, and streams tell of resources, not of lists.
         said.capabilities.remove("logging");
         for capability in said.capabilities.values_mut().filter_map(Value::as_object_mut) {
             capability.remove("listChanged");
@@ -65,15 +65,6 @@ impl Shared {
     }
 
     async fn ask_servers(&self, scope: &Scope, endpoint: &Endpoint) -> Result<Said, Fault> {
-        let mut said = self.hear_servers(scope, endpoint).await?;
-        if let Some(resources) = said.capabilities.get_mut("resources").and_then(Value::as_object_mut) {
-            // A connection is shared by a tenant's principals, whose subscriptions it cannot tell apart.
-            resources.remove("subscribe");
-        }
-        Ok(said)
-    }
-
-    async fn hear_servers(&self, scope: &Scope, endpoint: &Endpoint) -> Result<Said, Fault> {
         if let Endpoint::Server(server) = endpoint {
             let upstream = self
                 .connect(scope, server)

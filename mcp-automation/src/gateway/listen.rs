@@ -17,7 +17,7 @@ use super::{
     respond,
     session::Session,
     shared::{Caller, Client, Shared},
-    sse,
+    splice, sse,
 };
 use crate::{
     jsonrpc::{Fault, write},
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Silence after which a comment is sent, so that proxies keep the stream and a client that is gone shows.
-const KEEP_ALIVE: Duration = Duration::from_secs(25);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
 impl Shared {
     /// Opens the stream.
@@ -88,6 +88,15 @@ async fn relay(
     }
     loop {
         tokio::select! {
+            uri = session.subscriber.updated() => {
+                let params = splice::raw(format!("{{\"uri\":{}}}", splice::quoted(&uri)));
+                let told = chunks.send(event("notifications/resources/updated", Some(&params))).await;
+                if told.is_err() {
+                    // Another stream of the session tells it, or the next.
+                    session.subscriber.tell(&uri);
+                }
+                told?;
+            }
             Some((ear, notice)) = notices.next() => match notice {
                 Ok(notice) => {
                     if is_everybodys(&notice) {
@@ -154,8 +163,8 @@ fn event(method: &str, params: Option<&RawValue>) -> Bytes {
     sse::event(&write::message(None, method, params))
 }
 
-/// Changes of lists are everybody's. What else servers say, log messages too, may be about the calls or
-/// subscriptions of others on the same connection.
+/// Changes of lists are everybody's. What else servers say, log messages too, may be about the calls of others
+/// on the same connection; updates of resources come to who subscribed by the session.
 fn is_everybodys(notice: &Notice) -> bool {
     notice.method.starts_with("notifications/") && notice.method.ends_with("/list_changed")
 }

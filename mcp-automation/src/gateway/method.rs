@@ -12,12 +12,15 @@ pub(super) enum Method {
     List(Kind),
     CallTool,
     ReadResource,
+    Subscribe,
+    Unsubscribe,
+    Listen,
     GetPrompt,
     Complete,
 }
 
 impl Method {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Initialize,
         Self::Discover,
         Self::Ping,
@@ -28,6 +31,9 @@ impl Method {
         Self::List(Kind::Prompts),
         Self::CallTool,
         Self::ReadResource,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Listen,
         Self::GetPrompt,
         Self::Complete,
     ];
@@ -41,6 +47,9 @@ impl Method {
             Self::List(kind) => kind.method(),
             Self::CallTool => "tools/call",
             Self::ReadResource => "resources/read",
+            Self::Subscribe => "resources/subscribe",
+            Self::Unsubscribe => "resources/unsubscribe",
+            Self::Listen => "subscriptions/listen",
             Self::GetPrompt => "prompts/get",
             Self::Complete => "completion/complete",
         }
@@ -57,12 +66,12 @@ impl Method {
 
     /// Whether clients of the stateless version may call it.
     pub(super) const fn is_stateless(self) -> bool {
-        !matches!(self, Self::Initialize | Self::Ping | Self::SetLevel)
+        !matches!(self, Self::Initialize | Self::Ping | Self::SetLevel | Self::Subscribe | Self::Unsubscribe)
     }
 
     /// Whether clients with a session may call it.
     pub(super) const fn is_legacy(self) -> bool {
-        !matches!(self, Self::Discover)
+        !matches!(self, Self::Discover | Self::Listen)
     }
 
     /// Whether a stateless answer says how long and for whom it may be cached.
@@ -73,12 +82,13 @@ impl Method {
     /// The permission it needs beyond being somebody.
     pub(super) const fn permission(self) -> Option<&'static str> {
         match self {
-            // What may be completed depends on what the completion refers to.
-            Self::Initialize | Self::Discover | Self::Ping | Self::SetLevel | Self::Complete => None,
+            Self::Initialize | Self::Discover | Self::Ping | Self::SetLevel | Self::Unsubscribe => None,
+            // They depend on what the completion refers to and on what is listened for.
+            Self::Complete | Self::Listen => None,
             Self::List(Kind::Tools) => Some("tools:list"),
             Self::CallTool => Some("tools:call"),
             Self::List(Kind::Resources | Kind::Templates) => Some("resources:list"),
-            Self::ReadResource => Some("resources:read"),
+            Self::ReadResource | Self::Subscribe => Some("resources:read"),
             Self::List(Kind::Prompts) => Some("prompts:list"),
             Self::GetPrompt => Some("prompts:get"),
         }

@@ -14,7 +14,7 @@
 //! | `tools:list` | `tools/list` |
 //! | `tools:call` | `tools/call` |
 //! | `resources:list` | `resources/list`, `resources/templates/list` |
-//! | `resources:read` | `resources/read`, and `completion/complete` of a resource |
+//! | `resources:read` | `resources/read`, `resources/subscribe`, and what is of a resource of `completion/complete` and `subscriptions/listen` |
 //! | `prompts:list` | `prompts/list` |
 //! | `prompts:get` | `prompts/get`, and `completion/complete` of a prompt |
 //!
@@ -31,7 +31,11 @@
 //! what it does not expect; and where a stateless server's answer asks for input, the client of a session is
 //! asked by requests and the call repeated.
 //!
-//! `resources/subscribe` and `subscriptions/listen` are not served yet.
+//! # Subscriptions
+//! A session subscribes to resources by `resources/subscribe`, a stateless client by `subscriptions/listen`, which
+//! tells of resources only. Each hears of its own alone, by the URIs that it named; updates that wait to be told
+//! are one for each resource, and their parameters hold the URI and no more. A server with subscribers counts as
+//! used. Servers that tenants share are not subscribed to.
 
 mod body;
 mod bridge;
@@ -65,6 +69,7 @@ mod sessions;
 mod shared;
 mod splice;
 mod sse;
+mod subscriptions;
 mod template;
 
 pub use body::Body;

@@ -98,6 +98,12 @@ impl Shared {
         };
         let client = Client::Stateless { level: meta.level };
         let caller = Caller { scope: posted.scope, endpoint: posted.endpoint, client };
+        if method == Method::Listen {
+            if let Err(refusal) = self.check_permission(&caller, method, &id, envelope.params) {
+                return Ok(*refusal);
+            }
+            return Ok(self.listen_stateless(caller, &id, envelope.params).await);
+        }
         self.begin(caller, method, id, envelope.params, posted.in_flight, None).await
     }
 }

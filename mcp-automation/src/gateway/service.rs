@@ -31,6 +31,7 @@ use super::{
     session::CallGuard,
     sessions::Sessions,
     shared::{Caller, Shared, Streams},
+    subscriptions::Subscriptions,
 };
 use crate::{
     jsonrpc::{Envelope, Fault},
@@ -66,6 +67,7 @@ impl Gateway {
             drain: Arc::default(),
             tasks: TaskTracker::new(),
             streams: Streams::default(),
+            subscriptions: Subscriptions::default(),
             config,
             upstreams,
             clock,
@@ -171,17 +173,32 @@ impl Shared {
         in_flight: InFlight,
         call: Option<CallGuard>,
     ) -> Result<Response<Body>> {
-        if let Some(permission) = dispatch::permission(method, params)
-            && let Err(error) = caller.scope.require(permission)
-        {
-            self.deny(&caller.scope, permission, method.as_str());
-            self.metrics.record(Some(method), Outcome::Denied, Duration::ZERO);
-            return Ok(respond::insufficient_scope(&id, &Fault::from(&error), permission));
+        if let Err(refusal) = self.check_permission(&caller, method, &id, params) {
+            return Ok(*refusal);
         }
         let params = params.map(ToOwned::to_owned);
         let shared = self.clone();
         let exchange = Exchange { shared, caller: Arc::new(caller), method, id, params, in_flight, call };
         Ok(exchange.run().await)
+    }
+
+    /// Checks that the principal may make a request.
+    ///
+    /// # Errors
+    /// The response to refuse with; the denial is audited.
+    pub(super) fn check_permission(
+        &self,
+        caller: &Caller,
+        method: Method,
+        id: &str,
+        params: Option<&RawValue>,
+    ) -> Result<(), Box<Response<Body>>> {
+        let Some(permission) = dispatch::permission(method, params) else { return Ok(()) };
+        caller.scope.require(permission).map_err(|error| {
+            self.deny(&caller.scope, permission, method.as_str());
+            self.metrics.record(Some(method), Outcome::Denied, Duration::ZERO);
+            Box::new(respond::insufficient_scope(id, &Fault::from(&error), permission))
+        })
     }
 }
 

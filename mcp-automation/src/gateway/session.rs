@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{config::SessionConfig, level::Level, path::Endpoint};
+use super::{config::SessionConfig, level::Level, path::Endpoint, subscriptions::Subscriber};
 use crate::upstream::Reply;
 
 /// A session's id: 128 random bits, 32 hexadecimal digits on the wire.
@@ -110,6 +110,7 @@ pub(super) struct Session {
     /// Requests of servers that the client has not answered yet, by the id we gave them.
     questions: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
     next_question: AtomicU64,
+    pub(super) subscriber: Arc<Subscriber>,
 }
 
 /// What a client's `initialize` says.
@@ -144,6 +145,7 @@ impl Session {
             max_calls: limits.calls_per_session,
             questions: Mutex::default(),
             next_question: AtomicU64::new(1),
+            subscriber: Arc::new(Subscriber::new(limits.subscriptions_per_session)),
         })
     }
 

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     catalog::Catalog, config::GatewayConfig, drain::Drain, level::Level, metrics::Metrics, path::Endpoint,
-    session::Session, sessions::Sessions,
+    session::Session, sessions::Sessions, subscriptions::Subscriptions,
 };
 use crate::upstream::Upstreams;
 
@@ -34,6 +34,7 @@ pub(super) struct Shared {
     /// Tasks that write streams; drained on shutdown.
     pub(super) tasks: TaskTracker,
     pub(super) streams: Streams,
+    pub(super) subscriptions: Subscriptions,
 }
 
 /// Who calls, where, and how the client may be reached.

@@ -72,6 +72,16 @@ pub(crate) fn listen_params(info: &ServerInfo) -> Option<String> {
         .then(|| json!({ "_meta": request_meta(), "notifications": wanted }).to_string())
 }
 
+/// What a connection may use of what the server offers. Where tenants share it (`shared`) that is no
+/// subscription: they would be one session's, and what the server tells would be about any of them.
+pub(crate) fn usable(mut info: ServerInfo, shared: bool) -> ServerInfo {
+    let resources = info.capabilities.get_mut("resources").and_then(Value::as_object_mut);
+    if let Some(resources) = resources.filter(|_| shared) {
+        resources.remove("subscribe");
+    }
+    info
+}
+
 /// Whether a notification is about a subscription of the connection's own and so nobody else's news.
 pub(crate) fn is_about_subscription(method: &str) -> bool {
     method.starts_with("notifications/subscriptions/")
@@ -152,4 +162,27 @@ struct FaultCode {
     code: i64,
     #[serde(default)]
     message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tenants_share_is_not_subscribed_to() {
+        for (capabilities, expected) in [
+            (
+                json!({"resources": {"subscribe": true, "listChanged": true}}),
+                json!({"resources": {"listChanged": true}}),
+            ),
+            (json!({"tools": {}}), json!({"tools": {}})),
+            (Value::Null, Value::Null),
+        ] {
+            let raw = RawValue::NULL.to_owned();
+            let version = ProtocolVersion::LATEST;
+            let info = ServerInfo { version, raw, capabilities: capabilities.clone(), instructions: None };
+            assert_eq!(usable(info.clone(), true).capabilities, expected);
+            assert_eq!(usable(info, false).capabilities, capabilities);
+        }
+    }
 }

@@ -109,7 +109,8 @@ pub trait Upstream: Send + Sync + fmt::Debug {
     /// The server's notifications that belong to no call, from now on.
     ///
     /// The channel is bounded: a receiver that falls behind learns so from `Lagged` and takes every list as
-    /// changed. It closes when the connection ends.
+    /// changed. It closes when the connection ends, and when the server has forgotten the session and a
+    /// new one took its place.
     fn notices(&self) -> broadcast::Receiver<Notice>;
 }
 

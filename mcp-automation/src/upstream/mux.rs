@@ -57,8 +57,24 @@ struct Table {
 struct Call {
     mailbox: Arc<Mailbox>,
     token: Option<Box<RawValue>>,
-    /// Handshakes have no caller, so nothing of the server's belongs to them.
-    handshake: bool,
+    kind: Kind,
+}
+
+/// What may belong to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What the server says and asks while it is the only one.
+    Ordinary,
+    /// What names it, for as long as its caller listens.
+    Listening,
+    /// Nothing: it has no caller.
+    Handshake,
+}
+
+impl Kind {
+    fn of(method: &str) -> Self {
+        if method == "subscriptions/listen" { Self::Listening } else { Self::Ordinary }
+    }
 }
 
 impl Mux {
@@ -89,7 +105,7 @@ impl Mux {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let outgoing = splice::outgoing(params, id, Some(version))?;
         let line = message::request(id, method, outgoing.params.as_deref());
-        let mut ticket = self.open(id, outgoing.token, false)?;
+        let mut ticket = self.open(id, outgoing.token, Kind::of(method))?;
         self.send(line).await?;
         ticket.sent = true;
         let reply = self.converse(&ticket.mailbox, downstream).await;
@@ -100,7 +116,7 @@ impl Mux {
     /// One request of the connection's own.
     pub(crate) async fn exchange(&self, method: &str, params: &str) -> Result<Reply> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let ticket = self.open(id, None, true)?;
+        let ticket = self.open(id, None, Kind::Handshake)?;
         self.send(message::request(id, method, Some(params))).await?;
         loop {
             if let Letter::End(reply) = ticket.mailbox.take().await {
@@ -190,13 +206,13 @@ impl Mux {
         self.broken(self.ended().as_deref().unwrap_or("closed"))
     }
 
-    fn open(&self, id: u64, token: Option<Box<RawValue>>, handshake: bool) -> Result<Ticket<'_>> {
+    fn open(&self, id: u64, token: Option<Box<RawValue>>, kind: Kind) -> Result<Ticket<'_>> {
         let mailbox = Arc::new(Mailbox::default());
         let mut table = self.table();
         if let Some(why) = &table.ended {
             return Err(self.broken(why));
         }
-        table.calls.insert(id, Call { mailbox: Arc::clone(&mailbox), token, handshake });
+        table.calls.insert(id, Call { mailbox: Arc::clone(&mailbox), token, kind });
         Ok(Ticket { mux: self, id, mailbox, sent: false })
     }
 
@@ -255,6 +271,11 @@ impl Mux {
         if method == "notifications/progress" {
             return self.receive_progress(envelope.params);
         }
+        if let Some((id, call)) = self.listening_call(envelope.params) {
+            let params = envelope.params.map(ToOwned::to_owned);
+            let _ = self.put(id, &call, Letter::Notification { method: method.to_owned(), params });
+            return;
+        }
         // Answering a notification about a request of its own is the server's; there is none to cancel.
         if method == "notifications/cancelled" || handshake::is_about_subscription(method) {
             return;
@@ -267,6 +288,13 @@ impl Mux {
             // No listener is no error.
             let _ = notices.send(notice);
         }
+    }
+
+    /// The call whose stream a notification says it is of.
+    fn listening_call(&self, params: Option<&RawValue>) -> Option<(u64, Call)> {
+        let id = splice::subscription_id(params)?;
+        let call = self.table().calls.get(&id).filter(|call| call.kind == Kind::Listening)?.clone();
+        Some((id, call))
     }
 
     /// Log messages name no call, and what they tell of one is for nobody but its caller.
@@ -318,11 +346,12 @@ impl Mux {
     fn give_up(&self, id: u64) -> bool {
         let given_up = {
             let mut table = self.table();
-            let given_up = table.calls.remove(&id).is_some();
-            if given_up {
+            let given_up = table.calls.remove(&id);
+            // On a stream that nobody listens to the server does nothing that could be taken for another's.
+            if given_up.as_ref().is_some_and(|call| call.kind != Kind::Listening) {
                 table.abandoned.add(id);
             }
-            given_up
+            given_up.is_some()
         };
         if given_up {
             // Nobody here can wait for room; a server whose queue is full is not reading anyway.
@@ -346,7 +375,7 @@ impl Mux {
         if table.abandoned.any() {
             return None;
         }
-        let mut calls = table.calls.iter().filter(|(_, call)| !call.handshake);
+        let mut calls = table.calls.iter().filter(|(_, call)| call.kind == Kind::Ordinary);
         let (id, call) = calls.next()?;
         calls.next().is_none().then(|| (*id, call.clone()))
     }
@@ -380,113 +409,4 @@ fn empty_object() -> Box<RawValue> {
 }
 
 #[cfg(test)]
-mod tests {
-    use mcp_core::error::Detail;
-
-    use super::*;
-
-    fn mux() -> (Mux, mpsc::Receiver<Vec<u8>>) {
-        Mux::new(ServerName::parse("one").unwrap(), false)
-    }
-
-    /// What a caller hears.
-    #[derive(Debug, Default)]
-    struct Heard(Mutex<Vec<String>>);
-
-    #[async_trait::async_trait]
-    impl Downstream for Heard {
-        async fn notify(&self, method: &str, _params: Option<&RawValue>) {
-            self.0.lock().unwrap().push(method.to_owned());
-        }
-
-        async fn request(&self, method: &str, _params: Option<&RawValue>) -> Result<Reply> {
-            self.0.lock().unwrap().push(method.to_owned());
-            Ok(Reply::Result(empty_object()))
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_tenants_share_tells_a_caller_only_what_is_certain() {
-        let (mux, mut written) = Mux::new(ServerName::parse("one").unwrap(), true);
-        let (mut news, ann) = (mux.notices(), Heard::default());
-        let mut call = std::pin::pin!(mux.call(ProtocolVersion::LATEST_LEGACY, "tools/call", None, &ann));
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
-        assert_eq!(next_line(&mut written).await["id"], 1);
-        let updated =
-            br#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"of:bob"}}"#;
-        for line in [ASKS, SAYS, updated] {
-            assert!(mux.receive(&Bytes::from_static(line)));
-        }
-        let refusal = next_line(&mut written).await;
-        assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&"q".into(), &(-32601).into()));
-        mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
-        assert!(matches!(call.await, Ok(Reply::Result(_))));
-        assert!(ann.0.lock().unwrap().is_empty(), "{ann:?}");
-        assert!(news.try_recv().is_err());
-    }
-
-    async fn next_line(written: &mut mpsc::Receiver<Vec<u8>>) -> serde_json::Value {
-        serde_json::from_slice(&written.recv().await.unwrap()).unwrap()
-    }
-
-    const ASKS: &[u8] =
-        br#"{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"message":"Ann?"}}"#;
-    const SAYS: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"of Ann"}}"#;
-
-    #[tokio::test]
-    async fn what_may_be_about_an_abandoned_call_reaches_no_other_caller() {
-        let (mux, mut written) = mux();
-        let version = ProtocolVersion::LATEST_LEGACY;
-        let (ann, bob) = (Heard::default(), Heard::default());
-        {
-            let call = std::pin::pin!(mux.call(version, "tools/call", None, &ann));
-            assert!(futures_util::poll!(call).is_pending());
-        }
-        assert_eq!(next_line(&mut written).await["id"], 1);
-        assert_eq!(next_line(&mut written).await["method"], "notifications/cancelled");
-
-        let mut call = std::pin::pin!(mux.call(version, "tools/call", None, &bob));
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
-        assert_eq!(next_line(&mut written).await["id"], 2);
-        for line in [ASKS, SAYS] {
-            assert!(mux.receive(&Bytes::from_static(line)));
-        }
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
-        assert!(bob.0.lock().unwrap().is_empty(), "{bob:?}");
-        let refusal = next_line(&mut written).await;
-        assert_eq!((&refusal["id"], &refusal["error"]["code"]), (&"q".into(), &(-32601).into()));
-
-        // With the late reply the server is done with Ann's call, so what it asks now is Bob's.
-        mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
-        for line in [ASKS, SAYS] {
-            assert!(mux.receive(&Bytes::from_static(line)));
-        }
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
-        assert_eq!(*bob.0.lock().unwrap(), ["elicitation/create", "notifications/message"]);
-        assert!(next_line(&mut written).await["result"].is_object());
-        mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":2,"result":{}}"#));
-        assert!(matches!(call.await, Ok(Reply::Result(_))));
-        assert!(ann.0.lock().unwrap().is_empty());
-    }
-    #[tokio::test]
-    async fn a_call_whose_caller_does_not_read_fails_before_it_holds_too_much() {
-        let (mux, mut written) = mux();
-        let bob = Heard::default();
-        let mut call = std::pin::pin!(mux.call(ProtocolVersion::LATEST_LEGACY, "tools/call", None, &bob));
-        assert!(futures_util::poll!(call.as_mut()).is_pending());
-        let said = format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"data":"{}"}}}}"#,
-            "x".repeat(1 << 20)
-        );
-        for _ in 0..20 {
-            assert!(mux.receive(&Bytes::from(said.clone())));
-        }
-        let error = call.await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TooLarge);
-        assert_eq!(error.details(), [Detail::Server { name: "one".to_owned() }]);
-        assert!(bob.0.lock().unwrap().is_empty(), "what waited is forgotten");
-        assert_eq!(next_line(&mut written).await["id"], 1);
-        assert_eq!(next_line(&mut written).await["method"], "notifications/cancelled");
-        assert!(written.try_recv().is_err());
-    }
-}
+mod tests;

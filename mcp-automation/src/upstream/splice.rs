@@ -97,6 +97,23 @@ struct Meta<'a> {
     capabilities: Option<&'a RawValue>,
 }
 
+/// The request whose stream a notification says it is of, where that is one of the connection's own ids.
+pub(crate) fn subscription_id(params: Option<&RawValue>) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow, rename = "_meta")]
+        meta: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Meta<'a> {
+        #[serde(borrow, rename = "io.modelcontextprotocol/subscriptionId")]
+        id: &'a RawValue,
+    }
+    let params: Params<'_> = serde_json::from_str(params?.get()).ok()?;
+    let meta: Meta<'_> = serde_json::from_str(params.meta.get()).ok()?;
+    meta.id.get().parse().ok()
+}
+
 #[derive(Deserialize)]
 struct Progress<'a> {
     #[serde(borrow, rename = "progressToken", default, deserialize_with = "present")]

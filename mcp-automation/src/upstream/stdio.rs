@@ -62,7 +62,7 @@ impl StdioUpstream {
         tasks.spawn(read(Lines::new(output, limits.message), Arc::clone(&mux), closed.clone()));
         tasks.spawn(write(input, outbox, Arc::clone(&mux), closed.clone()));
         let guard = closed.drop_guard();
-        let info = shake(&server, &mux, era, &limits).await?;
+        let info = handshake::usable(shake(&server, &mux, era, &limits).await?, limits.shared);
         if let Some(params) = handshake::listen_params(&info) {
             let mux = Arc::clone(&mux);
             // Its reply comes when the subscription ends; what it is for comes as notices until then.

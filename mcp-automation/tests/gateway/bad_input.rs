@@ -58,7 +58,10 @@ async fn unknown_methods_and_bad_parameters_are_told_apart() {
     for (method, params, code) in [
         ("tools/destroy", json!({}), -32601),
         ("server/discovery", json!({}), -32601),
-        ("resources/subscribe", json!({"uri": "test://one/static"}), -32601),
+        ("resources/subscribe", json!({"uri": "test://nowhere"}), -32002),
+        ("resources/subscribe", json!({"uri": ["test://one/static"]}), -32602),
+        ("resources/unsubscribe", json!({"uri": "test://nowhere"}), -32002),
+        ("subscriptions/listen", json!({"notifications": {}}), -32601),
         ("tools/call", json!({}), -32602),
         ("tools/call", json!({"name": 7}), -32602),
         ("tools/call", json!([]), -32602),

@@ -73,6 +73,15 @@ impl Client {
         self
     }
 
+    /// Opens the session's stream.
+    pub(crate) async fn listen(&self) -> Events {
+        let mut request = self.legacy_request("");
+        *request.method_mut() = Method::GET;
+        let mut events = Events::of(self.send(request).await.unwrap());
+        events.opened().await;
+        events
+    }
+
     /// One request in the session; the answer's message.
     pub(crate) async fn rpc(&self, method: &str, params: Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
@@ -153,6 +162,11 @@ impl Events {
                 self.text = rest.to_owned();
             }
         }
+    }
+
+    /// Whether nothing comes for a while.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_millis(300), self.next()).await.is_err()
     }
 
     /// Waits for the first bytes, which are a comment.

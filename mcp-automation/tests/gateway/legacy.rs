@@ -33,7 +33,7 @@ async fn every_version_with_sessions_is_agreed_to() {
         assert_eq!(result["protocolVersion"], agreed);
         assert_eq!(result["serverInfo"]["name"], "mcp-platform");
         assert_eq!(result["capabilities"]["tools"], json!({"listChanged": true}));
-        assert_eq!(result["capabilities"]["resources"], json!({}));
+        assert_eq!(result["capabilities"]["resources"], json!({"subscribe": true}));
         assert!(result["instructions"].as_str().unwrap().contains("use one well"));
     }
     assert_eq!(bench.gateway.sessions(), 5);

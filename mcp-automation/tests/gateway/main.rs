@@ -10,5 +10,6 @@ mod fleet_support;
 mod legacy;
 mod modern;
 mod real;
+mod subscriptions;
 mod support;
 mod transparent;

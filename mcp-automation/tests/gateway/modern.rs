@@ -23,7 +23,7 @@ async fn discover_is_made_of_the_servers_handshakes() {
     assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "mcp-platform");
     assert_eq!(
         result["capabilities"],
-        json!({"tools": {}, "resources": {}, "prompts": {}, "completions": {}})
+        json!({"tools": {}, "resources": {"subscribe": true}, "prompts": {}, "completions": {}})
     );
     let one = bench.ann().at("/mcp/one").stateless("server/discover", json!({})).await;
     assert_eq!(one["result"]["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "one");

@@ -17,25 +17,25 @@ use crate::{
 };
 
 /// A fleet and the gateway over it; what is dropped stops.
-struct Real {
+pub(crate) struct Real {
     gateway: Gateway,
     fleet: Arc<Fleet>,
     _stop: Vec<DropGuard>,
 }
 
 impl Real {
-    fn over(servers: Vec<ServerSpec>, stop: Vec<DropGuard>, gateway: GatewayConfig) -> Self {
+    pub(crate) fn over(servers: Vec<ServerSpec>, stop: Vec<DropGuard>, gateway: GatewayConfig) -> Self {
         let fleet = Arc::new(Fleet::new(FleetSpec::new(servers).unwrap(), config()));
         let denials = Arc::new(Denials::default());
         let gateway = Gateway::new(gateway, fleet.clone(), Arc::new(SystemClock), denials).unwrap();
         Self { gateway, fleet, _stop: stop }
     }
 
-    fn client(&self, tenant: &str) -> Client {
+    pub(crate) fn client(&self, tenant: &str) -> Client {
         client_of(&self.gateway, tenant, "ann", &["*"])
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         assert_eq!(self.gateway.drain(Duration::from_secs(5)).await, 0);
         self.fleet.shutdown(Duration::from_secs(1)).await;
     }
@@ -52,7 +52,7 @@ async fn fixture(server: &str, protocol: Protocol) -> (ServerSpec, DropGuard) {
     (ServerSpec::http(name(server), url.parse().unwrap()), stop.drop_guard())
 }
 
-async fn both_eras() -> Real {
+pub(crate) async fn both_eras() -> Real {
     let (old, stop_old) = fixture("old", Protocol::Legacy).await;
     let (new, stop_new) = fixture("new", Protocol::Modern).await;
     Real::over(vec![old, new], vec![stop_old, stop_new], GatewayConfig::default())

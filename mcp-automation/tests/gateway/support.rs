@@ -95,6 +95,22 @@ impl TestServer {
         let _ = self.notices.send(notice);
     }
 
+    pub(crate) fn update(&self, uri: &str) {
+        let params = RawValue::from_string(json!({ "uri": uri }).to_string()).unwrap();
+        let method = "notifications/resources/updated".into();
+        let _ = self.notices.send(Notice { method, params: Some(params.into()) });
+    }
+
+    /// Waits until the server was called so many times with this method.
+    pub(crate) async fn called(&self, method: &str, times: usize) {
+        let called = async {
+            while self.calls_of(method).len() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), called).await.unwrap();
+    }
+
     /// Waits until so many listen to the server's notices.
     pub(crate) async fn heard_by(&self, listeners: usize) {
         let heard = async {
@@ -233,7 +249,7 @@ impl Upstream for TestServer {
             "resources/read" => json!({"contents": [{"uri": params["uri"], "text": self.name}]}),
             "prompts/get" => json!({"messages": [], "description": params["name"]}),
             "completion/complete" => json!({"completion": {"values": [params["ref"]["name"]]}}),
-            "logging/setLevel" => json!({}),
+            "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" | "ping" => json!({}),
             _ => {
                 guard.1 = true;
                 return Ok(failed(-32601, "unknown method"));

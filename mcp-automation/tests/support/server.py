@@ -31,6 +31,10 @@ cancelled = []
 # Of a stateless server: whether somebody listens, and over HTTP on which stream.
 subscribed = threading.Event()
 listener = {}
+# Resources that somebody subscribed to: of a session, and of a stateless server's streams by their ids.
+WATCHED = {"resources": {"subscribe": True}} if "WATCHED" in os.environ else {}
+watched = set()
+streams = {}
 asked = {}
 hung = threading.Event()
 
@@ -120,6 +124,17 @@ def call(id, name, arguments, params):
         else:
             write(news)
         answer(id, {})
+    elif name == "touch":
+        uri = arguments["uri"]
+        news = {"jsonrpc": "2.0", "method": "notifications/resources/updated"}
+        if uri in watched:
+            write({**news, "params": {"uri": uri}})
+        for stream, uris in streams.items():
+            if uri in uris:
+                write({**news, "params": {"uri": uri, "_meta": {"io.modelcontextprotocol/subscriptionId": stream}}})
+        answer(id, {})
+    elif name == "watched":
+        answer(id, {"watched": sorted(watched.union(*streams.values()))})
     elif name == "stderr":
         print("a line on stderr", file=sys.stderr, flush=True)
         answer(id, {})
@@ -143,7 +158,7 @@ def handle(message):
     elif method == "server/discover":
         if MODE == "modern":
             answer(id, {"resultType": "complete", "supportedVersions": ["2026-07-28"],
-                        "capabilities": {"tools": {"listChanged": True}}, "ttlMs": 0, "cacheScope": "private"})
+                        "capabilities": {"tools": {"listChanged": True}, **WATCHED}, "ttlMs": 0, "cacheScope": "private"})
         elif MODE == "dies-at-probe":
             os._exit(1)
         elif MODE != "silent":
@@ -155,7 +170,7 @@ def handle(message):
             time.sleep(1000)
         else:
             version = os.environ.get("VERSION", params["protocolVersion"])
-            answer(id, {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}})
+            answer(id, {"protocolVersion": version, "capabilities": {"tools": {}, **WATCHED}, "serverInfo": {"name": "py", "version": "1"}})
     elif method == "subscriptions/listen" and params["notifications"] == {"toolsListChanged": True}:
         write({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {}})
         if hasattr(here, "response"):
@@ -165,7 +180,20 @@ def handle(message):
             time.sleep(1)
     elif method == "tools/list":
         answer(id, {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in ["echo", "pid"]]})
+    elif method == "subscriptions/listen":
+        accepted = params["notifications"]["resourceSubscriptions"]
+        streams[id] = set(accepted)
+        write({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+               "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id},
+                          "notifications": {"resourceSubscriptions": accepted}}})
+    elif method == "resources/subscribe":
+        watched.add(params["uri"])
+        answer(id, {})
+    elif method == "resources/unsubscribe":
+        watched.discard(params["uri"])
+        answer(id, {})
     elif method == "notifications/cancelled":
+        streams.pop(params["requestId"], None)
         cancelled.append(params["requestId"])
     elif method == "tools/call" and hasattr(here, "response"):
         call(id, params["name"], params.get("arguments") or {}, params)

@@ -85,6 +85,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("gateway.sessions.calls_per_session", "Calls in flight in one session."),
     ("gateway.sessions.streams_per_session", "Open streams of one session."),
     ("gateway.sessions.streams_per_tenant", "Open streams of one tenant."),
+    (
+        "gateway.sessions.subscriptions_per_session",
+        "Resources that one session, or one stream of a client without, subscribes to.",
+    ),
     ("log.format", "`text` or `json`."),
     ("log.filter", "Levels: `info,mcp_automation=debug`."),
 ];

@@ -43,6 +43,9 @@ use crate::{jsonrpc::Envelope, protocol::ServerName};
 /// Longest wait for the server to take a message that has no reply.
 const ASIDE: Duration = Duration::from_secs(10);
 
+/// Notices a listener may be behind.
+const NOTICES: usize = 256;
+
 /// A live HTTP connection.
 #[derive(Debug)]
 pub struct HttpUpstream {
@@ -86,11 +89,11 @@ impl HttpUpstream {
             limits,
             next_id: AtomicU64::new(1),
             session: watch::Sender::new(Session::default()),
-            notices: Mutex::new(Some(broadcast::channel(256).0)),
+            notices: Mutex::new(Some(broadcast::channel(NOTICES).0)),
             tasks: tasks.clone(),
             closed: CancellationToken::new(),
         });
-        let info = inner.shake(era).await?;
+        let info = handshake::usable(inner.shake(era).await?, inner.limits.shared);
         if !info.version.is_stateless() {
             tasks.spawn(session::listen(Arc::clone(&inner)));
         } else if let Some(params) = handshake::listen_params(&info) {
@@ -272,6 +275,13 @@ impl Inner {
         if let Some(notices) = &*self.notices.lock().unwrap_or_else(PoisonError::into_inner) {
             // No listener is no error.
             let _ = notices.send(notice);
+        }
+    }
+
+    /// Ends the notices of the session that was, and with them what listeners knew of the server.
+    fn renew_notices(&self) {
+        if let Some(notices) = &mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner) {
+            *notices = broadcast::channel(NOTICES).0;
         }
     }
 

@@ -134,7 +134,8 @@ impl Inner {
                 let within = RENEWAL.min(inner.limits.call);
                 let renewing = tokio::time::timeout(within, inner.initialize());
                 match inner.closed.run_until_cancelled(renewing).await {
-                    Some(Ok(Ok(_))) | None => {}
+                    Some(Ok(Ok(_))) => inner.renew_notices(),
+                    None => {}
                     Some(refused) => {
                         tracing::debug!(?refused, "a session was not renewed");
                         inner.end();
