@@ -1,0 +1,91 @@
+//! The suite on PostgreSQL in every isolation mode.
+//!
+//! They need a server: `cargo xtask test` starts one and sets `DATABASE_URL`. Without it they fail.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+
+use std::sync::{Arc, Mutex};
+
+use mcp_context::{
+    POSTGRES_MIGRATIONS,
+    conformance::{self, CONTEXT_STORE, ContextHarness, TENANTS},
+    context::{ContextLimits, PostgresContextStore},
+};
+use mcp_core::{
+    Scope,
+    clock::SystemClock,
+    conformance::{PgTestDatabase, eventually, platform},
+    event::Event,
+    scope::TenantId,
+    sql::{
+        IsolationMode,
+        postgres::{PgKernel, query_scalar},
+    },
+};
+
+async fn database(mode: IsolationMode) -> (PgTestDatabase, PgKernel) {
+    let mut database = PgTestDatabase::create().await.unwrap_or_else(|error| panic!("{}", error.report()));
+    // Sixty-four writers share four connections.
+    database.config.wait = std::time::Duration::from_secs(60);
+    PgKernel::install(&database.config, &[POSTGRES_MIGRATIONS]).await.unwrap();
+    let kernel = PgKernel::connect(database.config.clone(), &[POSTGRES_MIGRATIONS], Arc::new(SystemClock))
+        .await
+        .unwrap();
+    for tenant in TENANTS {
+        let (scope, tenant) = (platform().unwrap(), TenantId::parse(tenant).unwrap());
+        let mut tx = kernel.control(&scope).await.unwrap();
+        kernel.place(&mut tx, &tenant, mode, None).await.unwrap();
+        tx.commit().await.unwrap();
+        kernel.provision(&scope, &tenant).await.unwrap();
+    }
+    (database, kernel)
+}
+
+/// In the order in which a relay publishes them, without the horizon, as nothing is under way.
+async fn events(kernel: PgKernel, scope: Scope) -> mcp_core::Result<Vec<Event>> {
+    let mut read = kernel.read(&scope).await?;
+    let rows: Vec<String> =
+        query_scalar("SELECT envelope FROM outbox WHERE tenant_id = $1 ORDER BY xid, seq")
+            .bind(scope.tenant().as_str())
+            .fetch_all(read.conn())
+            .await
+            .unwrap();
+    Ok(rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect())
+}
+
+async fn kept_in(mode: IsolationMode) {
+    let used = Mutex::new(Vec::new());
+    let report = conformance::run(CONTEXT_STORE, async || {
+        let (database, kernel) = database(mode).await;
+        used.lock().unwrap().push((database, kernel.clone()));
+        let store = Arc::new(PostgresContextStore::new(kernel.clone(), ContextLimits::default()));
+        let events = move |scope| Box::pin(events(kernel.clone(), scope)) as _;
+        Arc::new(ContextHarness { store, events: Box::new(events) })
+    });
+    if let Some(failures) = report.await.failures() {
+        panic!("{failures}");
+    }
+    for (database, kernel) in used.into_inner().unwrap() {
+        let quiet = eventually("a transaction is left open", || async {
+            Ok(database.open_transactions().await? == 0)
+        });
+        quiet.await.unwrap_or_else(|failure| panic!("{failure}"));
+        kernel.close().await;
+        database.destroy().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_store_in_mode_row() {
+    kept_in(IsolationMode::Row).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_store_in_mode_schema() {
+    kept_in(IsolationMode::Schema).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_store_in_mode_database() {
+    kept_in(IsolationMode::Database).await;
+}

@@ -1,0 +1,144 @@
+//! The suite on SQLite, and what only a database can show.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use mcp_context::{
+    SQLITE_MIGRATIONS,
+    conformance::{self, CONTEXT_STORE, ContextHarness, TENANTS},
+    context::{Append, ContextLimits, NewContext, NewMessage, Role, SqliteContextStore},
+};
+use mcp_core::{
+    Scope,
+    clock::SystemClock,
+    conformance::{platform, scope_of},
+    event::Event,
+    scope::TenantId,
+    sql::{
+        IsolationMode,
+        sqlite::{SqliteConfig, SqliteKernel},
+    },
+};
+use tempfile::TempDir;
+
+async fn open(directory: &Path) -> SqliteKernel {
+    let mut config = SqliteConfig::new(directory);
+    config.modes = vec![IsolationMode::Database, IsolationMode::Row];
+    config.wait = std::time::Duration::from_secs(60);
+    SqliteKernel::open(config, &[SQLITE_MIGRATIONS], Arc::new(SystemClock)).await.unwrap()
+}
+
+async fn provision(kernel: &SqliteKernel, mode: IsolationMode) {
+    for tenant in TENANTS {
+        let (scope, tenant) = (platform().unwrap(), TenantId::parse(tenant).unwrap());
+        let mut tx = kernel.control(&scope).await.unwrap();
+        kernel.place(&mut tx, &tenant, mode, None).await.unwrap();
+        tx.commit().await.unwrap();
+        kernel.provision(&scope, &tenant).await.unwrap();
+    }
+}
+
+async fn events(kernel: SqliteKernel, scope: Scope) -> mcp_core::Result<Vec<Event>> {
+    let mut read = kernel.read(&scope).await?;
+    let rows: Vec<String> =
+        sqlx::query_scalar("SELECT envelope FROM outbox WHERE tenant_id = ? ORDER BY seq")
+            .bind(scope.tenant().as_str())
+            .fetch_all(read.conn())
+            .await
+            .unwrap();
+    Ok(rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect())
+}
+
+fn harness(kernel: &SqliteKernel) -> Arc<ContextHarness> {
+    let store = Arc::new(SqliteContextStore::new(kernel.clone(), ContextLimits::default()));
+    let kernel = kernel.clone();
+    Arc::new(ContextHarness { store, events: Box::new(move |scope| Box::pin(events(kernel.clone(), scope))) })
+}
+
+async fn kept_in(mode: IsolationMode) {
+    let directories = Mutex::new(Vec::<TempDir>::new());
+    let report = conformance::run(CONTEXT_STORE, async || {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = open(directory.path()).await;
+        provision(&kernel, mode).await;
+        directories.lock().unwrap().push(directory);
+        harness(&kernel)
+    });
+    if let Some(failures) = report.await.failures() {
+        panic!("{failures}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_store_in_mode_database() {
+    kept_in(IsolationMode::Database).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_store_in_mode_row() {
+    kept_in(IsolationMode::Row).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart_and_a_deletion_is_audited() {
+    let directory = tempfile::tempdir().unwrap();
+    let scope = scope_of("acme").unwrap();
+    let kernel = open(directory.path()).await;
+    provision(&kernel, IsolationMode::Database).await;
+    let store = harness(&kernel).store.clone();
+    let id = store.create(&scope, NewContext::default()).await.unwrap().head.id;
+    let messages = vec![NewMessage::text(Role::User, "hi")];
+    store.append(&scope, &id, Append { messages, ..Append::default() }).await.unwrap();
+    let before = store.read(&scope, &id, 10).await.unwrap();
+    drop(store);
+    kernel.close().await;
+
+    let kernel = open(directory.path()).await;
+    let store = harness(&kernel).store.clone();
+    assert_eq!(store.read(&scope, &id, 10).await.unwrap(), before);
+    store.delete(&scope, &id, Some(2)).await.unwrap();
+    let mut read = kernel.read(&scope).await.unwrap();
+    let audited: (String, String) =
+        sqlx::query_as("SELECT action, resource FROM audit WHERE tenant_id = 'acme'")
+            .fetch_one(read.conn())
+            .await
+            .unwrap();
+    assert_eq!(audited, ("context.delete".to_owned(), format!("context/{id}")));
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(read.conn()).await.unwrap();
+    assert_eq!(left, 0);
+    drop(read);
+    kernel.close().await;
+}
+
+#[tokio::test]
+async fn used_keys_are_forgotten_after_their_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = mcp_core::clock::ManualClock::new(mcp_core::clock::Timestamp::from_micros(1));
+    let kernel = SqliteKernel::open(
+        SqliteConfig::new(directory.path()),
+        &[SQLITE_MIGRATIONS],
+        Arc::new(clock.clone()),
+    );
+    let kernel = kernel.await.unwrap();
+    provision(&kernel, IsolationMode::Database).await;
+    let store = harness(&kernel).store.clone();
+    let scope = scope_of("acme").unwrap();
+    let with = |key: String| NewContext { idempotency_key: Some(key), ..NewContext::default() };
+    for n in 0..20 {
+        store.create(&scope, with(format!("old-{n}"))).await.unwrap();
+    }
+    clock.advance(std::time::Duration::from_secs(24 * 60 * 60 + 1));
+    for n in 0..4 {
+        store.create(&scope, with(format!("new-{n}"))).await.unwrap();
+    }
+    let mut read = kernel.read(&scope).await.unwrap();
+    let keys: Vec<String> = sqlx::query_scalar("SELECT key FROM context_request ORDER BY key")
+        .fetch_all(read.conn())
+        .await
+        .unwrap();
+    assert_eq!(keys, ["new-0", "new-1", "new-2", "new-3"]);
+}
