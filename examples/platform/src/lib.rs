@@ -17,3 +17,8 @@ pub mod serve;
 pub use app::{app, operations};
 pub use cli::Cli;
 pub use platform::{Administration, Platform, Readiness};
+
+/// The Rust of the guide compiles and runs, because it is a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/embed-in-axum.md")]
+struct Guide;

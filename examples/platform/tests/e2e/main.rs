@@ -5,6 +5,7 @@
 mod clients;
 mod commands;
 mod demo;
+mod guide;
 mod isolation;
 mod kill;
 mod postgres;

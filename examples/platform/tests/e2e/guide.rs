@@ -1,0 +1,66 @@
+//! What the guide shows works as it stands there.
+
+use std::{
+    net::TcpListener,
+    process::{Command, Stdio},
+};
+
+use mcp_platform::config::{self, Config, Source};
+
+const FIRST_PLATFORM: &str = include_str!("../../../../docs/guide/first-platform.md");
+const CONFIGURATION: &str = include_str!("../../../../docs/guide/configuration.md");
+
+/// The fenced blocks whose info string is `info`.
+fn blocks<'a>(page: &'a str, info: &str) -> Vec<&'a str> {
+    let fence = format!("```{info}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_first_platform_works_as_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, operations) = (free(), free());
+    let steps =
+        blocks(FIRST_PLATFORM, "sh run").concat().replace("127.0.0.1:8080", &format!("127.0.0.1:{port}"));
+    // A script that stops at a failed step must not leave its server behind.
+    let script = format!("set -eux\ntrap 'kill $(jobs -p) || true' EXIT\n{steps}\ntrap - EXIT\n");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_mcp-platform"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let done = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(directory.path())
+        .env("PATH", path)
+        .env("MCP_PLATFORM__SERVER__LISTEN", format!("127.0.0.1:{port}"))
+        .env("MCP_PLATFORM__SERVER__OPERATIONS_LISTEN", format!("127.0.0.1:{operations}"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let log = std::fs::read_to_string(directory.path().join("platform/serve.log")).unwrap_or_default();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{}\n{said}\n{log}", String::from_utf8_lossy(&done.stdout));
+}
+
+#[test]
+fn the_configuration_for_production_is_read() {
+    let pages = blocks(CONFIGURATION, "toml config");
+    assert!(!pages.is_empty());
+    let directory = tempfile::tempdir().unwrap();
+    for page in pages {
+        let file = directory.path().join("mcp-platform.toml");
+        std::fs::write(&file, page).unwrap();
+        let source = Source { file: Some(file), environment: Vec::new() };
+        source.load().unwrap();
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_code() {
+    let printed = config::print(&Config::default()).unwrap();
+    let written = blocks(CONFIGURATION, "toml defaults").concat();
+    assert_eq!(
+        written.trim(),
+        printed.trim(),
+        "put the output of `mcp-platform config` into docs/guide/configuration.md"
+    );
+}
