@@ -118,7 +118,7 @@ impl McpClient {
 }
 
 /// The JSON document, or the last `data:` of an event stream that is one.
-fn message_in(body: &[u8]) -> Value {
+pub(crate) fn message_in(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| {
         let text = String::from_utf8_lossy(body);
         text.lines()

@@ -3,6 +3,7 @@
 //!
 //! * [`config`] is every setting; [`Platform`] is what they make: stores, tenancy, fleet, gateway.
 //! * [`app()`] is the stack a request goes through; [`serve`] is the listeners in front of it.
+//! * [`embedded`] is the platform inside a program of one's own, without listeners.
 //! * `cli` is the command line, `api` the REST API, `demo` the demonstration.
 
 mod api;
@@ -11,6 +12,7 @@ mod cli;
 pub mod client;
 pub mod config;
 mod demo;
+pub mod embedded;
 mod platform;
 pub mod serve;
 

@@ -44,7 +44,7 @@ impl Source {
                 config = with_variable(&config, key, path, value)?;
             }
         }
-        validate(config)
+        validated(config)
     }
 }
 
@@ -96,8 +96,8 @@ fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// Rules that hold between settings.
-fn validate(config: Config) -> Result<Config> {
+/// The configuration, if the rules that hold between settings do.
+pub(crate) fn validated(config: Config) -> Result<Config> {
     let server = &config.server;
     let complaint = if server.tls_cert.as_os_str().is_empty() != server.tls_key.as_os_str().is_empty() {
         "server.tls_cert and server.tls_key go together: set both or neither"

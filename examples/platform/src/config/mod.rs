@@ -15,6 +15,7 @@ use mcp_automation::gateway::GatewayConfig;
 use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use load::validated;
 pub use load::{Source, environment};
 pub use print::print;
 

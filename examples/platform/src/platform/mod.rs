@@ -8,7 +8,7 @@ mod readiness;
 use std::{sync::Arc, time::Duration};
 
 use mcp_automation::{
-    fleet::{Fleet, FleetConfig, FleetSpec},
+    fleet::{Fleet, FleetConfig, FleetSpec, launcher::Launcher},
     gateway::{Gateway, GatewayConfig},
 };
 use mcp_core::{
@@ -47,10 +47,20 @@ impl Platform {
     pub async fn start(config: Config, metrics: Metrics) -> Result<Self> {
         // Before anything is opened: a mistake in a file must not leave half a platform behind.
         let spec = servers(&config.fleet).await?;
+        Self::start_with(config, spec, Launcher::ThisProgram, metrics).await
+    }
+
+    /// As [`start`](Self::start), with servers and launcher from the caller instead of `.mcp.json`.
+    pub(crate) async fn start_with(
+        config: Config,
+        spec: FleetSpec,
+        launcher: Launcher,
+        metrics: Metrics,
+    ) -> Result<Self> {
         let administration = Administration::open(&config).await?;
         load_tenants(&administration, &config).await?;
 
-        let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet)));
+        let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher)));
         let auditing = administration.start_auditing()?;
         let gateway = Gateway::new(
             gateway_config(&config),
@@ -159,8 +169,9 @@ async fn servers(fleet: &config::Fleet) -> Result<FleetSpec> {
     }
 }
 
-fn fleet_config(fleet: &config::Fleet) -> FleetConfig {
+fn fleet_config(fleet: &config::Fleet, launcher: Launcher) -> FleetConfig {
     FleetConfig {
+        launcher,
         idle: Duration::from_secs(fleet.idle_seconds),
         processes_per_tenant: fleet.processes_per_tenant,
         processes: fleet.processes,

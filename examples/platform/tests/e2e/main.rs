@@ -5,6 +5,7 @@
 mod clients;
 mod commands;
 mod demo;
+mod embedded;
 mod guide;
 mod isolation;
 mod kill;

@@ -8,8 +8,9 @@
 //! within 5 s, and then itself.
 //!
 //! A program that embeds the fleet is its own launcher: call [`run_if_launched`] first thing in `main`. A
-//! host whose executable is not its own (Python, Node) ships the program `mcp-launcher` instead and names it
-//! with [`Launcher::Program`].
+//! host whose executable is not its own ships the program `mcp-launcher` instead and names it with
+//! [`Launcher::Program`], or starts its interpreter (Python, Node) with a line that calls [`run`] and names that
+//! with [`Launcher::Command`].
 
 mod descendants;
 mod guard;
@@ -39,6 +40,13 @@ pub enum Launcher {
     ThisProgram,
     /// The program `mcp-launcher` at this path.
     Program(PathBuf),
+    /// A program that calls [`run`] when it is given these arguments. It starts with an empty environment.
+    Command {
+        /// Its path.
+        program: PathBuf,
+        /// What makes it call [`run`].
+        args: Vec<String>,
+    },
 }
 
 /// Turns this process into a launcher if it was started as one, and returns otherwise.
@@ -53,6 +61,8 @@ pub fn run_if_launched() {
 }
 
 /// Acts as launcher and returns the exit status: the whole `main` of the program `mcp-launcher`.
+///
+/// The process must do nothing else: it reaps every child, and its standard input is the platform's socket.
 #[must_use]
 pub fn run() -> i32 {
     match guard::run() {

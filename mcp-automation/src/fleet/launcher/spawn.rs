@@ -162,6 +162,11 @@ async fn sweep(marker: String) {
 fn command(launcher: &Launcher) -> Result<Command> {
     let mut command = match launcher {
         Launcher::Program(path) => Command::new(path),
+        Launcher::Command { program, args } => {
+            let mut command = Command::new(program);
+            command.args(args);
+            command
+        }
         Launcher::ThisProgram => {
             if !CAN_REEXEC.load(Ordering::Acquire) {
                 return Err(Error::new(

@@ -1,0 +1,58 @@
+"""Multi-tenant MCP platforms in your process: tenants, keys, MCP servers, and each tenant's tools.
+
+`open()` is the way in; everything is a coroutine, and every error an `McpPlatformError`.
+"""
+
+from __future__ import annotations
+
+import atexit
+
+from . import _native
+from ._platform import Platform, Tenant, open
+from .errors import (
+    AlreadyExistsError,
+    CancelledError,
+    ConflictError,
+    CorruptedError,
+    DeadlineExceededError,
+    InternalError,
+    InvalidInputError,
+    McpPlatformError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnsupportedError,
+    UpstreamError,
+)
+from .types import TenantInfo, Tool, ToolResult
+
+__all__ = [
+    "AlreadyExistsError",
+    "CancelledError",
+    "ConflictError",
+    "CorruptedError",
+    "DeadlineExceededError",
+    "InternalError",
+    "InvalidInputError",
+    "McpPlatformError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Platform",
+    "RateLimitedError",
+    "Tenant",
+    "TenantInfo",
+    "Tool",
+    "ToolResult",
+    "TooLargeError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnsupportedError",
+    "UpstreamError",
+    "open",
+]
+
+# Servers stop and databases close in order also where a program forgets to.
+atexit.register(_native._close_all)

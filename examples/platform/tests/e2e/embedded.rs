@@ -1,0 +1,111 @@
+//! The platform inside a program: what the bindings are thin over.
+
+use mcp_core::{ErrorKind, error::Detail};
+use mcp_platform::embedded::{Embedded, Options, TenantHandle};
+use serde_json::{Value, json};
+
+/// A platform in a directory of its own, with the fixture mounted and two tenants.
+struct Opened {
+    _directory: tempfile::TempDir,
+    platform: Embedded,
+}
+
+impl Opened {
+    async fn new(config: &Value) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let binary = env!("CARGO_BIN_EXE_mcp-platform");
+        let options = json!({
+            "data_dir": directory.path(),
+            "config": config,
+            "servers": { "fixture": { "command": binary, "args": ["fixture"] } },
+            "launcher": [binary, "__mcp-launcher"],
+        });
+        let platform = Embedded::open(Options::parse(&options.to_string()).unwrap()).await.unwrap();
+        for id in ["acme", "globex"] {
+            platform.create_tenant(id, id).await.unwrap();
+        }
+        Self { _directory: directory, platform }
+    }
+
+    async fn tenant(&self, id: &str, permissions: &[&str]) -> TenantHandle {
+        let key = self.platform.create_key(id, "test", "tester", permissions).await.unwrap();
+        self.platform.tenant(key.expose()).await.unwrap()
+    }
+}
+
+fn text(result: &Value) -> &str {
+    result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{result}"))
+}
+
+#[tokio::test]
+async fn two_tenants_call_their_tools_and_stay_apart() {
+    let opened = Opened::new(&json!({})).await;
+    let (acme, globex) = (opened.tenant("acme", &["*"]).await, opened.tenant("globex", &["*"]).await);
+    assert_eq!((acme.id().as_str(), acme.principal().as_str()), ("acme", "tester"));
+    let tools = acme.list_tools().await.unwrap();
+    assert!(tools.iter().any(|tool| tool["name"] == "fixture__echo"), "{tools:?}");
+
+    let plan = json!({ "name": "plan", "value": "acme buys globex" });
+    acme.call_tool("fixture__remember", &plan).await.unwrap();
+    let asked = json!({ "name": "plan" });
+    let ours = acme.call_tool("fixture__recall", &asked).await.unwrap();
+    assert!(text(&ours).contains("acme buys globex") && ours.get("resultType").is_none(), "{ours}");
+    let theirs = globex.call_tool("fixture__recall", &asked).await;
+    assert!(!format!("{theirs:?}").contains("acme buys"), "{theirs:?}");
+    opened.platform.close().await;
+}
+
+#[tokio::test]
+async fn refusals_are_those_of_the_layers_and_the_gateway() {
+    let opened = Opened::new(&json!({ "server": { "drain_seconds": 1 } })).await;
+    let platform = &opened.platform;
+    let kind = |error: mcp_core::Error| error.kind();
+    let unknown = platform.create_key("nobody", "k", "p", &["*"]).await.unwrap_err();
+    assert_eq!(kind(unknown), ErrorKind::NotFound);
+    let malformed = platform.create_key("acme", "k", "p", &["Tools"]).await.unwrap_err();
+    assert_eq!(kind(malformed), ErrorKind::InvalidInput);
+    assert_eq!(kind(platform.create_tenant("acme", "again").await.unwrap_err()), ErrorKind::AlreadyExists);
+    for key in ["", "mcp_no_such", "line\nbreak"] {
+        assert_eq!(kind(platform.tenant(key).await.unwrap_err()), ErrorKind::Unauthenticated, "{key:?}");
+    }
+
+    let acme = opened.tenant("acme", &["tools:call"]).await;
+    let denied = acme.list_tools().await.unwrap_err();
+    assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(denied.details(), [Detail::MissingScope { scope: "tools:list" }]);
+    for tool in ["fixture__nothing", "nowhere__echo", "é"] {
+        let refused = acme.call_tool(tool, &json!({})).await.unwrap_err();
+        assert!(matches!(refused.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput), "{refused:?}");
+    }
+    let refused = acme.call_tool("fixture__echo", &json!("text")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+
+    platform.close().await;
+    assert_eq!(kind(acme.call_tool("fixture__echo", &json!({})).await.unwrap_err()), ErrorKind::Cancelled);
+    assert_eq!(kind(platform.create_tenant("late", "Late").await.unwrap_err()), ErrorKind::Cancelled);
+    platform.close().await;
+}
+
+#[tokio::test]
+async fn a_call_counts_against_the_tenants_limit_and_ends_at_the_deadline() {
+    let opened =
+        Opened::new(&json!({ "server": { "request_timeout_seconds": 1, "drain_seconds": 1 } })).await;
+    let acme = opened.tenant("acme", &["*"]).await;
+    // Started before, so that the deadline cuts the call and not the start.
+    acme.call_tool("fixture__echo", &json!({ "message": "hello" })).await.unwrap();
+    let slow = acme.call_tool("fixture__slow", &json!({ "ms": 30_000 })).await.unwrap_err();
+    assert_eq!(slow.kind(), ErrorKind::DeadlineExceeded, "{slow:?}");
+    let mut refused = None;
+    for _ in 0..700 {
+        refused = acme
+            .call_tool("nowhere__x", &json!({}))
+            .await
+            .err()
+            .filter(|error| error.retry_after().is_some());
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused.expect("700 calls passed a limit of 600").kind(), ErrorKind::RateLimited);
+    opened.platform.close().await;
+}
