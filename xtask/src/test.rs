@@ -6,7 +6,7 @@ use crate::conformance::{self, Programs};
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{deny, diagrams, lint, tools};
+use crate::{deny, diagrams, lint, model, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -29,18 +29,20 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     let services = steps.run("services", Services::start)?;
     let tools = steps.run("tools", tools::prepare)?;
     steps.run("diagrams", || diagrams::check(&tools))?;
-    steps.run("tests", || tests(&services, &tools))?;
+    let models = steps.run("models", model::prepare)?;
+    steps.run("tests", || tests(&services, &tools, &models))?;
     drop(services);
     steps.run("conformance", || conformance::run(&Programs::build_beside_tests()?, false))?;
     steps.run("dependencies", deny::offline)
 }
 
 /// Unit, integration and doc tests of the whole workspace, with every backend switched on.
-fn tests(services: &Services, tools: &Path) -> Result {
+fn tests(services: &Services, tools: &Path, models: &Path) -> Result {
     let mut cargo = sh::cargo();
     cargo
         .args(["test", "--locked", "--workspace", "--all-features", "--no-fail-fast"])
         .envs(services.environment())
-        .env(tools::VARIABLE, tools);
+        .env(tools::VARIABLE, tools)
+        .env(model::VARIABLE, models);
     sh::run(&mut cargo)
 }

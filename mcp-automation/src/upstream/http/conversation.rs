@@ -7,14 +7,13 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use mcp_core::{ErrorKind, Result};
+use mcp_core::{
+    ErrorKind, Result,
+    sse::{Event, Parser},
+};
 use serde_json::value::RawValue;
 
-use super::{
-    Inner,
-    sse::{Event, Parser},
-    wire,
-};
+use super::{Inner, wire};
 use crate::{
     jsonrpc::{Envelope, Fault, Shape, code},
     upstream::{Downstream, Reply, message, splice},

@@ -5,7 +5,6 @@
 
 mod conversation;
 mod session;
-mod sse;
 mod subscription;
 mod wire;
 

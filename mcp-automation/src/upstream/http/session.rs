@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
-use mcp_core::{ErrorKind, Result};
+use mcp_core::{ErrorKind, Result, sse::Parser};
 
 use super::{
     Inner,
     conversation::Conversation,
-    sse::Parser,
     wire::{self, SESSION, VERSION},
 };
 use crate::{

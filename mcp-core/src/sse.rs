@@ -1,21 +1,21 @@
-//! Server-sent events, parsed as the bytes come.
+//! Server-sent events, parsed as the bytes come: what servers and providers of others send us.
 
 use bytes::Bytes;
 
 /// One event that carries data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
+pub struct Event {
     /// The `data` lines, joined by line feeds.
-    pub(super) data: Bytes,
+    pub data: Bytes,
 }
 
 /// An event was larger than the limit.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLarge;
+pub struct TooLarge;
 
-/// An incremental parser. Memory is bounded by the limit.
+/// An incremental parser. Memory is bounded by the limit on one event's bytes.
 #[derive(Debug)]
-pub(super) struct Parser {
+pub struct Parser {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -24,13 +24,15 @@ pub(super) struct Parser {
     started: bool,
     limit: usize,
     /// The id of the last event that has one, to resume after.
-    pub(super) last_id: Option<String>,
+    pub last_id: Option<String>,
     /// The server's wish for the wait before a reconnection, in milliseconds.
-    pub(super) retry: Option<u64>,
+    pub retry: Option<u64>,
 }
 
 impl Parser {
-    pub(super) fn new(limit: usize) -> Self {
+    /// A parser of a stream's beginning that refuses an event of more than `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self {
             line: Vec::new(),
             data: Vec::new(),
@@ -44,7 +46,10 @@ impl Parser {
     }
 
     /// Takes the next bytes and appends the events they complete to `events`.
-    pub(super) fn feed(&mut self, mut chunk: &[u8], events: &mut Vec<Event>) -> Result<(), TooLarge> {
+    ///
+    /// # Errors
+    /// [`TooLarge`], after which the stream cannot be read on.
+    pub fn feed(&mut self, mut chunk: &[u8], events: &mut Vec<Event>) -> Result<(), TooLarge> {
         if self.after_cr && !chunk.is_empty() {
             self.after_cr = false;
             chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
