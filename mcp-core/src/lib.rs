@@ -1,9 +1,9 @@
 //! The vocabulary of the MCP platform SDK.
 //!
 //! Everything another crate of the SDK builds on lives here: who acts for which tenant ([`scope`]), what
-//! went wrong ([`error`]), secrets ([`key`]), time ([`clock`]), texts as vectors ([`embed`]), the transaction that holds state, event and
-//! audit record together (`sql`), the audit chain ([`audit`]), tower layers ([`layer`]) and telemetry
-//! ([`telemetry`]).
+//! went wrong ([`error`]), secrets ([`key`]), time ([`clock`]), texts as vectors ([`embed`]), the transaction
+//! that holds state, event and audit record together (`sql`), the audit chain ([`audit`]), tower layers
+//! ([`layer`]), and, for programs that have none of their own, where logs and metrics go (`telemetry`).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -39,6 +39,7 @@ pub mod scope;
 pub mod sql;
 pub mod sse;
 pub mod strict;
+#[cfg(feature = "telemetry")]
 pub mod telemetry;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: what compilers and tools can say about the source without running it.
 
 mod files;
+mod light;
 mod manifests;
 mod markdown;
 mod trees;
@@ -31,7 +32,7 @@ pub(crate) fn run(record: bool) -> Result {
 /// The first failing step's.
 pub(crate) fn all(steps: &mut Steps) -> Result {
     steps.run("house rules", house_rules)?;
-    steps.run("dependency counts", trees::check)?;
+    steps.run("dependency trees", trees::check)?;
     steps.run("formatting", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])))?;
     steps.run("clippy", || clippy(&["--workspace", "--all-targets", "--all-features"]))?;
     steps.run("clippy, lean features", lean_features)?;

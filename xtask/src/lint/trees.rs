@@ -2,22 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::lean_sets;
+use super::{lean_sets, light};
 use crate::sh::{self, Context, Failure, Package, Result};
 
 /// Where the counts are recorded, a row a crate and feature set.
 const RECORD: &str = "docs/dependency-counts.md";
 /// The platform the counts are for; others differ by what wraps their system.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
-/// What only features that talk to a network may bring.
-const NETWORK: [&str; 5] = ["axum", "h2", "hyper", "reqwest", "rustls"];
 /// The feature set that cargo takes when none is named.
 const DEFAULT: &str = "default";
 
 /// Compares what each library pulls in with the record.
 ///
 /// # Errors
-/// When a count differs, a lean set pulls in a network crate, or cargo fails.
+/// When a count differs, a feature set pulls in what [`light`] forbids it, or cargo fails.
 pub(super) fn check() -> Result {
     let (rows, mut problems) = count()?;
     let record = std::fs::read_to_string(sh::root().join(RECORD)).context(format!("reading {RECORD}"))?;
@@ -48,23 +46,18 @@ pub(super) fn record() -> Result {
     std::fs::write(&path, text).context(format!("writing {RECORD}"))
 }
 
-/// A row for each library and feature set, and what lean sets must not have and do.
+/// A row for each library and feature set, and what those sets must not have and do.
 fn count() -> Result<(Vec<String>, Vec<String>)> {
     let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for package in sh::metadata()?.packages.iter().filter(|package| package.is_library()) {
-        let lean = lean_sets(package);
-        let sets = if lean.is_empty() { vec![DEFAULT] } else { lean };
-        for features in sets {
+        for features in std::iter::once(DEFAULT).chain(lean_sets(package)) {
             let tree = tree(package, features)?;
             let row = row(&package.name, features, tree.len());
             println!("{row}");
             rows.push(row);
-            if ["", "sqlite"].contains(&features) {
-                let network = NETWORK.iter().filter(|name| tree.contains(name));
-                let with = describe(features);
-                problems
-                    .extend(network.map(|name| format!("`{}` with {with} pulls in `{name}`", package.name)));
-            }
+            let with = describe(features);
+            let clauses = light::problems(features, &tree);
+            problems.extend(clauses.iter().map(|clause| format!("`{}` with {with} {clause}", package.name)));
         }
     }
     Ok((rows, problems))
@@ -82,11 +75,11 @@ fn tree(package: &Package, features: &str) -> Result<Tree> {
 }
 
 /// The crates of a tree.
-struct Tree(BTreeSet<(String, String)>);
+pub(super) struct Tree(BTreeSet<(String, String)>);
 
 impl Tree {
     /// Reads lines such as `name v1.2.3 (proc-macro) (*)`, in which a crate can come up again.
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let mut crates = BTreeSet::new();
         for line in text.lines() {
             let mut words = line.split_whitespace();
@@ -101,8 +94,9 @@ impl Tree {
         self.0.len()
     }
 
-    fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|(found, _)| found == name)
+    /// The names in order; a crate in two versions comes twice.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 }
 
@@ -123,7 +117,7 @@ mod tests {
     fn a_crate_that_comes_up_again_counts_once_and_each_version_for_itself() {
         let tree = Tree::parse("a v1.0.0 (/path)\nb v1.0.0\nb v2.0.0 (proc-macro)\nb v1.0.0 (*)\n");
         assert_eq!(tree.len(), 3);
-        assert!(tree.contains("b") && !tree.contains("c"));
+        assert!(tree.names().eq(["a", "b", "b"]));
     }
 
     #[test]

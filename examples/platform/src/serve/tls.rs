@@ -153,7 +153,7 @@ mod tests {
 
         let (_, _, second) = write_pair(dir.path(), "two.test");
         // Two writes within a tick of the file system's clock have the same time; a renewal is not that quick.
-        let later = SystemTime::now() + Duration::from_secs(60);
+        let later = std::fs::metadata(&cert).unwrap().modified().unwrap() + Duration::from_secs(60);
         std::fs::File::open(&cert).unwrap().set_modified(later).unwrap();
 
         let watching = tokio::spawn(Arc::clone(&certificates).watch());
