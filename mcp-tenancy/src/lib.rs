@@ -8,7 +8,8 @@
 //! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
 //! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
 //! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits. What is inside finds a
-//! [`Scope`](mcp_core::Scope) in the request's extensions and cannot be reached without one.
+//! [`Scope`](mcp_core::Scope) in the request's extensions and cannot be reached without one. Requests of
+//! [`operator`]s, who act above tenants, go through layers of their own.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -76,6 +77,7 @@ pub mod conformance;
 pub mod key;
 pub mod layer;
 pub mod limit;
+pub mod operator;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod tenancy;

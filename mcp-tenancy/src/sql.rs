@@ -12,11 +12,18 @@ use serde_json::{Value, json};
 #[cfg(feature = "sqlite")]
 pub const SQLITE_MIGRATIONS: Migrations = Migrations {
     name: "tenancy",
-    control: &[Migration {
-        version: 1,
-        name: "tenants, keys, signing keys",
-        sql: include_str!("../migrations/sqlite/0001_tenancy.sql"),
-    }],
+    control: &[
+        Migration {
+            version: 1,
+            name: "tenants, keys, signing keys",
+            sql: include_str!("../migrations/sqlite/0001_tenancy.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "operator keys",
+            sql: include_str!("../migrations/sqlite/0002_operator_keys.sql"),
+        },
+    ],
     tenant: &[],
 };
 
@@ -24,11 +31,18 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
 #[cfg(feature = "postgres")]
 pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
     name: "tenancy",
-    control: &[Migration {
-        version: 1,
-        name: "tenants, keys, signing keys",
-        sql: include_str!("../migrations/postgres/0001_tenancy.sql"),
-    }],
+    control: &[
+        Migration {
+            version: 1,
+            name: "tenants, keys, signing keys",
+            sql: include_str!("../migrations/postgres/0001_tenancy.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "operator keys",
+            sql: include_str!("../migrations/postgres/0002_operator_keys.sql"),
+        },
+    ],
     tenant: &[],
 };
 

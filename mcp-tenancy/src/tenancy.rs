@@ -15,6 +15,7 @@ use crate::{
     key::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
+    operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -35,6 +36,8 @@ pub struct TenancyDeps {
     pub tenants: Arc<dyn TenantStore>,
     /// Where API keys are kept.
     pub keys: Arc<dyn KeyStore>,
+    /// Where the keys of operators are kept.
+    pub operator_keys: Arc<dyn OperatorKeyStore>,
     /// Where signing keys are kept.
     pub signing_keys: Arc<dyn SigningKeyStore>,
     /// What seals their private halves.
@@ -57,6 +60,7 @@ impl TenancyDeps {
         Ok(Self {
             tenants: Arc::new(MemoryTenantStore::default()),
             keys: Arc::new(MemoryKeyStore::default()),
+            operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
             master: MasterKey::ephemeral()?,
             clock: Arc::new(SystemClock),
@@ -78,6 +82,7 @@ impl TenancyDeps {
         Self {
             tenants: Arc::new(tenant::SqliteTenantStore::new(kernel.clone(), modes)),
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
+            operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
             master,
             clock: Arc::new(SystemClock),
@@ -100,6 +105,7 @@ impl TenancyDeps {
         Self {
             tenants: Arc::new(tenant::PostgresTenantStore::new(kernel.clone(), modes)),
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
+            operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
             master,
             clock: Arc::new(SystemClock),
@@ -117,11 +123,13 @@ impl TenancyDeps {
 pub struct Tenancy {
     tenants: Arc<dyn TenantStore>,
     keys: Arc<dyn KeyStore>,
+    pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
     signing_keys: Arc<dyn SigningKeyStore>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     directory: Arc<TenantDirectory>,
     issuer: TokenIssuer,
     api_keys: Arc<ApiKeyAuthenticator>,
+    pub(crate) operators: Arc<OperatorAuthenticator>,
     platform_tokens: Arc<PlatformJwtAuthenticator>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -149,6 +157,7 @@ impl Tenancy {
         let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), deps.tokens.clone());
         let verifier = TokenVerifier::new(keyring, directory.clone(), deps.clock.clone(), deps.tokens);
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
+        let operators = Arc::new(OperatorAuthenticator::new(deps.operator_keys.clone(), deps.clock.clone())?);
         let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(Arc::new(verifier)));
 
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -158,11 +167,13 @@ impl Tenancy {
         Ok(Self {
             tenants: deps.tenants,
             keys: deps.keys,
+            operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
             clock: deps.clock,
             directory,
             issuer,
             api_keys,
+            operators,
             platform_tokens,
             shutdown,
             tasks,
@@ -296,7 +307,7 @@ impl Tenancy {
         let now = self.clock.now();
         new.validate(now)?;
         self.tenant(scope, &new.tenant).await?;
-        let (id, digest, text) = key::generate()?;
+        let (id, digest, text) = key::generate(key::PREFIX)?;
         let key = ApiKey::create(new, id, now);
         self.keys.insert(scope, StoredKey { key: key.clone(), digest }).await?;
         Ok(IssuedKey { key, text })

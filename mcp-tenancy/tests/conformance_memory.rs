@@ -11,9 +11,12 @@ use mcp_core::{
     scope::TenantId,
 };
 use mcp_tenancy::{
-    conformance::{self, Check, KEY_STORE, RATE_LIMITER, SIGNING_KEY_STORE, TENANT_STORE},
+    conformance::{
+        self, Check, KEY_STORE, OPERATOR_KEY_STORE, RATE_LIMITER, SIGNING_KEY_STORE, TENANT_STORE,
+    },
     key::{ApiKey, KeyId, KeyStore, MemoryKeyStore, StoredKey},
     limit::GcraLimiter,
+    operator::{MemoryOperatorKeyStore, OperatorKey, OperatorKeyStore, StoredOperatorKey},
     tenant::{MemoryTenantStore, NewTenant, Page, Tenant, TenantProfile, TenantStore},
     token::{Grant, MemorySigningKeyStore, SigningKey, SigningKeyStore},
 };
@@ -33,6 +36,14 @@ async fn memory_tenant_store() {
 #[tokio::test]
 async fn memory_key_store() {
     kept(KEY_STORE, async || Arc::new(MemoryKeyStore::default()) as Arc<dyn KeyStore>).await;
+}
+
+#[tokio::test]
+async fn memory_operator_key_store() {
+    kept(OPERATOR_KEY_STORE, async || {
+        Arc::new(MemoryOperatorKeyStore::default()) as Arc<dyn OperatorKeyStore>
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -148,6 +159,40 @@ async fn a_sloppy_key_store_is_found_out() {
     }
 }
 
+/// An operator key store that lets keys be written over, and lists the first page for every cursor.
+#[derive(Debug, Default)]
+struct SloppyOperatorKeys(MemoryOperatorKeyStore);
+
+#[async_trait]
+impl OperatorKeyStore for SloppyOperatorKeys {
+    async fn insert(&self, scope: &PlatformScope, key: StoredOperatorKey) -> Result<()> {
+        match self.0.insert(scope, key).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+    async fn find(&self, scope: &PlatformScope, id: &KeyId) -> Result<Option<StoredOperatorKey>> {
+        self.0.find(scope, id).await
+    }
+    async fn list(&self, scope: &PlatformScope, _: Option<&str>, limit: u32) -> Result<Page<OperatorKey>> {
+        self.0.list(scope, None, limit).await
+    }
+    async fn revoke(&self, scope: &PlatformScope, id: &KeyId) -> Result<OperatorKey> {
+        self.0.revoke(scope, id).await
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_operator_key_store_is_found_out() {
+    let report = conformance::run(OPERATOR_KEY_STORE, async || {
+        Arc::new(SloppyOperatorKeys::default()) as Arc<dyn OperatorKeyStore>
+    });
+    let report = report.await;
+    for promise in ["one_key_an_id", "revoking_is_final_and_idempotent", "lists_are_complete_and_in_order"] {
+        assert!(report.failed(promise), "`{promise}` was not found broken");
+    }
+}
+
 /// A signing-key store where the last first key wins, whosever it is.
 #[derive(Debug, Default)]
 struct SloppySigningKeys(std::sync::Mutex<Vec<SigningKey>>);
@@ -196,6 +241,14 @@ impl RateLimiter for SloppyLimiter {
             }
         }
         Ok(last)
+    }
+    async fn check_platform(
+        &self,
+        _: &PlatformScope,
+        _: &[Limit],
+        _: std::num::NonZeroU32,
+    ) -> Result<Option<Decision>> {
+        Ok(None)
     }
 }
 

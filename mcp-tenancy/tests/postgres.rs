@@ -23,8 +23,9 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     POSTGRES_MIGRATIONS, Tenancy, TenancyDeps,
-    conformance::{self, Check, KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    conformance::{self, Check, KEY_STORE, OPERATOR_KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
     key::{KeyStore, NewApiKey, PostgresKeyStore},
+    operator::{OperatorKeyStore, PostgresOperatorKeyStore},
     tenant::{NewTenant, PostgresTenantStore, TenantStore, TierModes},
     token::{PostgresSigningKeyStore, SigningKeyStore, TokenConfig},
 };
@@ -82,6 +83,14 @@ async fn tenant_store_in_mode_database() {
 #[tokio::test]
 async fn key_store() {
     kept(KEY_STORE, |kernel| Arc::new(PostgresKeyStore::new(kernel)) as Arc<dyn KeyStore>).await;
+}
+
+#[tokio::test]
+async fn operator_key_store() {
+    kept(OPERATOR_KEY_STORE, |kernel| {
+        Arc::new(PostgresOperatorKeyStore::new(kernel)) as Arc<dyn OperatorKeyStore>
+    })
+    .await;
 }
 
 #[tokio::test]

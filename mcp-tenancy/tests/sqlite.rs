@@ -23,8 +23,9 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     SQLITE_MIGRATIONS, Tenancy, TenancyDeps,
-    conformance::{self, Check, KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    conformance::{self, Check, KEY_STORE, OPERATOR_KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
     key::{KeyStore, NewApiKey, SqliteKeyStore},
+    operator::{NewOperatorKey, OperatorKeyStore, SqliteOperatorKeyStore},
     tenant::{Name, NewTenant, SqliteTenantStore, TenantStore, TierModes},
     token::{SigningKeyStore, SqliteSigningKeyStore, TokenConfig},
 };
@@ -73,6 +74,14 @@ async fn tenant_store_in_mode_row() {
 #[tokio::test]
 async fn key_store() {
     kept(KEY_STORE, |kernel| Arc::new(SqliteKeyStore::new(kernel)) as Arc<dyn KeyStore>).await;
+}
+
+#[tokio::test]
+async fn operator_key_store() {
+    kept(OPERATOR_KEY_STORE, |kernel| {
+        Arc::new(SqliteOperatorKeyStore::new(kernel)) as Arc<dyn OperatorKeyStore>
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -242,4 +251,28 @@ async fn a_create_cancelled_anywhere_is_whole_or_nothing() {
         }
     }
     panic!("no run was long enough to finish");
+}
+
+#[tokio::test]
+async fn an_operator_key_leaves_event_and_record_and_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let kernel = open(directory.path()).await;
+    let tenancy = tenancy(&kernel, MasterKey::ephemeral().unwrap()).await;
+    let new = NewOperatorKey::new("laptop", PrincipalId::parse("operator:ada").unwrap());
+    let issued = tenancy.create_operator_key(&admin(), new).await.unwrap();
+    for _ in 0..2 {
+        tenancy.revoke_operator_key(&admin(), &issued.key.id).await.unwrap();
+    }
+    let resource = format!("operator_key/{}", issued.key.id);
+    let expected =
+        ["operator_key.create", "operator_key.revoke"].map(|action| (action.to_owned(), resource.clone()));
+    assert_eq!(audited(&kernel).await, expected);
+    assert_eq!(emitted(&kernel).await, 2);
+    tenancy.shutdown().await;
+    kernel.close().await;
+    let secret = issued.text.expose().splitn(3, '_').nth(2).unwrap().as_bytes();
+    for file in std::fs::read_dir(directory.path()).unwrap().flatten().filter(|file| file.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{file:?}");
+    }
 }

@@ -1,13 +1,13 @@
 //! The one visible stack: every request goes through these layers, outermost first.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
     middleware,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{any_service, get},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, uri::Authority};
@@ -17,17 +17,41 @@ use mcp_core::{
         ConcurrencyLayer, DeadlineLayer, Failed, LoadShedLayer, RequestIdLayer, RescueLayer, TraceLayer,
     },
 };
-use mcp_tenancy::layer::{AuthenticateLayer, RateLimitLayer, TenantLayer};
-use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+use mcp_tenancy::layer::{
+    AuthenticateLayer, AuthenticateOperatorLayer, OperatorRateLimitLayer, RateLimitLayer, TenantLayer,
+};
+use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{api, config, platform::Platform};
+
+/// Requests of operators that run and wait at once: apart from tenants', so that operators can act while
+/// tenants fill the platform.
+const OPERATORS_RUNNING: usize = 32;
+const OPERATORS_WAITING: usize = 32;
 
 /// The public listener's routes: the MCP endpoint and the API, for callers with credentials; liveness for all.
 ///
 /// # Errors
 /// `InvalidInput` for a CORS origin that is none.
 pub fn app(platform: &Arc<Platform>) -> Result<Router> {
+    let (tenants, operators) = (tenant_stack(platform), operator_stack(platform));
+    // Two ways in that share nothing: a key of one is nobody on the other.
+    let by_path = service_fn(move |request: Request| {
+        let of_operators = is_within(request.uri().path(), api::operator::ROOT);
+        if of_operators { operators.clone().oneshot(request) } else { tenants.clone().oneshot(request) }
+    });
+    Ok(Router::new()
+        .route("/health", get(async || StatusCode::NO_CONTENT))
+        .route("/ready", get(ready))
+        .with_state(Arc::clone(platform))
+        .fallback_service(by_path)
+        // Outermost: a browser's preflight carries no credentials.
+        .layer(cors(&platform.config().server)?))
+}
+
+/// What requests of tenants go through.
+fn tenant_stack(platform: &Arc<Platform>) -> Stack {
     let server = &platform.config().server;
     let tenancy = platform.tenancy();
     let denials = platform.denials();
@@ -48,13 +72,44 @@ pub fn app(platform: &Arc<Platform>) -> Result<Router> {
         .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
         .layer(RateLimitLayer::new(platform.limiter(), denials))
         .service(tenant_routes(platform));
-    Ok(Router::new()
-        .route("/health", get(async || StatusCode::NO_CONTENT))
-        .route("/ready", get(ready))
-        .with_state(Arc::clone(platform))
-        .fallback_service(stack)
-        // Outermost: a browser's preflight carries no credentials.
-        .layer(cors(server)?))
+    boxed(stack)
+}
+
+/// What requests of operators go through: the same, with nobody's tenant in it.
+fn operator_stack(platform: &Arc<Platform>) -> Stack {
+    let server = &platform.config().server;
+    let denials = platform.denials();
+    let stack = ServiceBuilder::new()
+        .layer(RequestIdLayer)
+        .layer(TraceLayer::new())
+        .layer(RescueLayer::default())
+        .layer(LoadShedLayer::new(OPERATORS_RUNNING + OPERATORS_WAITING))
+        .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
+        .layer(ConcurrencyLayer::new(OPERATORS_RUNNING))
+        .layer(AuthenticateOperatorLayer::new(platform.tenancy().operators().clone(), denials.clone()))
+        .layer(OperatorRateLimitLayer::new(platform.limiter(), server.operator_requests_per_minute, denials))
+        .service(api::operator::routes().with_state(Arc::clone(platform)));
+    boxed(stack)
+}
+
+type Stack = BoxCloneSyncService<Request, Response, Infallible>;
+
+fn boxed<S, B>(stack: S) -> Stack
+where
+    S: Service<Request, Response = http::Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: 'static,
+    http::Response<B>: IntoResponse,
+{
+    BoxCloneSyncService::new(stack.map_response(IntoResponse::into_response))
+}
+
+/// Whether `path` is `root` or below it.
+fn is_within(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What a caller reaches once it is known for which tenant it acts.
@@ -64,7 +119,7 @@ fn tenant_routes(platform: &Arc<Platform>) -> Router {
     let gateway = service_fn(move |request: Request| {
         let gateway = gateway.clone();
         async move {
-            Ok::<_, std::convert::Infallible>(match gateway.oneshot(request).await {
+            Ok::<_, Infallible>(match gateway.oneshot(request).await {
                 Ok(response) => response.map(Body::new),
                 Err(error) => Failed::response(error),
             })

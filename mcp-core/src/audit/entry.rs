@@ -42,7 +42,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(record: AuditRecord, time: Timestamp) -> Result<Self> {
+    /// The entry `record` becomes at `time`, under a fresh id; for [`AuditStore::append`](super::AuditStore).
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::ErrorKind::TooLarge) for a detail of more than [`MAX_DETAIL_BYTES`].
+    pub fn new(record: AuditRecord, time: Timestamp) -> Result<Self> {
         let detail = match &record.detail {
             serde_json::Value::Null => None,
             detail => Some(detail.to_string()),

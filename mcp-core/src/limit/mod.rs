@@ -8,14 +8,15 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     error::{Detail, Error, ErrorKind, Result, seconds_rounded_up},
-    scope::Scope,
+    scope::{PlatformScope, Scope},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// At most `burst` calls at once and `count` in every `per`, over one thing of the scope's tenant.
+/// At most `burst` calls at once and `count` in every `per`, over one thing of the scope's tenant, or of the
+/// platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     /// What is limited within the tenant: `tenant`, `principal/user-789`, `tool/everything__echo`.
@@ -88,7 +89,8 @@ impl Decision {
 /// - **All or nothing**: a call that one limit refuses uses up nothing of the others.
 /// - **Never over**: in any span of time `T` at most `burst + count × T / per` is allowed, however many ask
 ///   at once.
-/// - **Tenants apart**: what one tenant uses changes nothing for another, with equal keys too.
+/// - **Tenants apart**: what one tenant uses changes nothing for another, with equal keys too, and nothing
+///   for what works above tenants.
 /// - **Bounded**: memory does not grow without end with the number of keys.
 ///
 /// # Cancellation
@@ -101,4 +103,15 @@ pub trait RateLimiter: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if the limiter cannot decide; the caller refuses then.
     async fn check(&self, scope: &Scope, limits: &[Limit], cost: NonZeroU32) -> Result<Option<Decision>>;
+
+    /// The same for work above tenants: `operator_key/0a1b…`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    async fn check_platform(
+        &self,
+        scope: &PlatformScope,
+        limits: &[Limit],
+        cost: NonZeroU32,
+    ) -> Result<Option<Decision>>;
 }

@@ -19,6 +19,13 @@ impl PlatformScope {
         Self { actor, reason: reason.into(), request_id: RequestId::generate() }
     }
 
+    /// The same scope as part of the request `id`.
+    #[must_use]
+    pub fn with_request_id(mut self, id: RequestId) -> Self {
+        self.request_id = id;
+        self
+    }
+
     /// Who acts.
     #[must_use]
     pub const fn actor(&self) -> &PrincipalId {

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use mcp_core::{
-    Error, Scope,
+    Error, PlatformScope, Scope,
     limit::{Limit, RateLimiter},
     scope::{Permissions, Principal, PrincipalId, PrincipalKind},
 };
@@ -68,6 +68,12 @@ async fn tenants_are_kept_apart(limiter: Limiter) -> Outcome {
         let scope = scope(tenant)?;
         ensure_eq(passes(&limiter, &scope, &limits).await?, true, &format!("the first call of {tenant}"))?;
         ensure_eq(passes(&limiter, &scope, &limits).await?, false, &format!("the second call of {tenant}"))?;
+    }
+    let platform = PlatformScope::new(PrincipalId::parse("conformance")?, "check a limiter");
+    for (call, expected) in [("first", true), ("second", false)] {
+        let decision = limiter.check_platform(&platform, &limits, NonZeroU32::MIN).await?;
+        let allowed = decision.is_none_or(|decision| decision.allowed);
+        ensure_eq(allowed, expected, &format!("the {call} call above tenants"))?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@
 
 mod api_keys;
 mod limits;
+mod operator_keys;
 mod signing_keys;
 mod tenants;
 
@@ -32,6 +33,7 @@ use mcp_core::{
 
 pub use api_keys::KEY_STORE;
 pub use limits::RATE_LIMITER;
+pub use operator_keys::OPERATOR_KEY_STORE;
 pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
 

@@ -5,6 +5,7 @@ mod memory;
 mod model;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod recent;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -15,10 +16,13 @@ mod text;
 pub use authenticator::ApiKeyAuthenticator;
 pub use memory::MemoryKeyStore;
 pub use model::{ApiKey, IssuedKey, NewApiKey, StoredKey};
+pub(crate) use model::{refusal, validate};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresKeyStore;
+pub(crate) use recent::{Recent, Seen};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteKeyStore;
 pub use store::KeyStore;
-pub(crate) use text::generate;
+pub(crate) use store::{already_exists, parse_cursor};
 pub use text::{KeyDigest, KeyId};
+pub(crate) use text::{OPERATOR_PREFIX, PREFIX, Presented, generate};

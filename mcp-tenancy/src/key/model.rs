@@ -47,23 +47,44 @@ impl NewApiKey {
     /// # Errors
     /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) that names the field.
     pub fn validate(&self, now: Timestamp) -> Result<()> {
-        let length = self.name.chars().count();
-        if !(1..=100).contains(&length) || self.name.chars().any(char::is_control) {
-            return Err(Error::invalid_input(
-                "key.create",
-                "`name` must have 1 to 100 characters and no control characters",
-            ));
-        }
+        validate(&self.name, self.expires_at, now)?;
         if self.principal.permissions.iter().count() > MAX_PERMISSIONS {
             return Err(Error::invalid_input(
                 "key.create",
                 format!("`permissions` may have at most {MAX_PERMISSIONS} entries"),
             ));
         }
-        if self.expires_at.is_some_and(|at| at <= now) {
-            return Err(Error::invalid_input("key.create", "`expires_at` must lie in the future"));
-        }
         Ok(())
+    }
+}
+
+/// Checks what keys of every kind have in common.
+pub(crate) fn validate(name: &str, expires_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    let length = name.chars().count();
+    if !(1..=100).contains(&length) || name.chars().any(char::is_control) {
+        return Err(Error::invalid_input(
+            "key.create",
+            "`name` must have 1 to 100 characters and no control characters",
+        ));
+    }
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(Error::invalid_input("key.create", "`expires_at` must lie in the future"));
+    }
+    Ok(())
+}
+
+/// Why a key of any kind may not be used at `now`, if it may not.
+pub(crate) fn refusal(
+    revoked_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if revoked_at.is_some() {
+        Some("the key is revoked")
+    } else if expires_at.is_some_and(|at| at <= now) {
+        Some("the key has expired")
+    } else {
+        None
     }
 }
 
@@ -108,13 +129,7 @@ impl ApiKey {
 
     /// Why it may not be used at `now`, if it may not.
     pub(crate) fn refusal(&self, now: Timestamp) -> Option<&'static str> {
-        if self.revoked_at.is_some() {
-            Some("the key is revoked")
-        } else if self.expires_at.is_some_and(|at| at <= now) {
-            Some("the key has expired")
-        } else {
-            None
-        }
+        refusal(self.revoked_at, self.expires_at, now)
     }
 
     /// As whom its holder acts.

@@ -1,4 +1,4 @@
-//! The text of an API key: `mcpk_{id}_{secret}`.
+//! The text of a key: `{prefix}{id}_{secret}`.
 
 use std::fmt;
 
@@ -8,8 +8,10 @@ use mcp_core::{Error, Result, key::Secret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-/// What every key begins with, so that scanners for leaked secrets find it.
+/// What every API key of a tenant begins with, so that scanners for leaked secrets find it.
 pub(crate) const PREFIX: &str = "mcpk_";
+/// What every key of an operator begins with.
+pub(crate) const OPERATOR_PREFIX: &str = "mcpo_";
 const ID_LEN: usize = 24;
 const SECRET_LEN: usize = 32;
 
@@ -111,8 +113,8 @@ pub(crate) struct Presented {
 
 impl Presented {
     /// Takes a key's text apart; `None` if it has another form.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    pub(crate) fn parse(prefix: &str, text: &str) -> Option<Self> {
+        let (id, secret) = text.strip_prefix(prefix)?.split_once('_')?;
         let id = KeyId::parse(id).ok()?;
         let mut secret = URL_SAFE_NO_PAD.decode(secret).ok()?;
         let digest = (secret.len() == SECRET_LEN).then(|| KeyDigest::of(&secret));
@@ -127,7 +129,7 @@ impl Presented {
 }
 
 /// Makes a key: id, digest to store, text to show once.
-pub(crate) fn generate() -> Result<(KeyId, KeyDigest, Secret<String>)> {
+pub(crate) fn generate(prefix: &str) -> Result<(KeyId, KeyDigest, Secret<String>)> {
     use std::fmt::Write as _;
     let no_randomness = |_| Error::internal("key.create", "the machine has no randomness");
     let (mut id_bytes, mut secret) = ([0; ID_LEN / 2], [0; SECRET_LEN]);
@@ -138,7 +140,7 @@ pub(crate) fn generate() -> Result<(KeyId, KeyDigest, Secret<String>)> {
         let _ = write!(id, "{byte:02x}");
     });
     let digest = KeyDigest::of(&secret);
-    let text = format!("{PREFIX}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
+    let text = format!("{prefix}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
     secret.zeroize();
     Ok((KeyId(id), digest, Secret::new(text)))
 }
@@ -149,11 +151,11 @@ mod tests {
 
     #[test]
     fn a_generated_key_shows_its_digest() {
-        let (id, digest, text) = generate().unwrap();
-        let presented = Presented::parse(text.expose()).unwrap();
+        let (id, digest, text) = generate(PREFIX).unwrap();
+        let presented = Presented::parse(PREFIX, text.expose()).unwrap();
         assert_eq!(presented.id, id);
         assert!(presented.shows(&digest));
-        let (_, other, _) = generate().unwrap();
+        let (_, other, _) = generate(PREFIX).unwrap();
         assert!(!presented.shows(&other) && !presented.shows(&KeyDigest::of_nothing()));
         assert!(text.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
         assert!(!format!("{text:?}{digest:?}").contains(&text.expose()[PREFIX.len()..]));
@@ -161,15 +163,24 @@ mod tests {
 
     #[test]
     fn every_prefix_and_every_other_form_is_refused() {
-        let (_, _, text) = generate().unwrap();
+        let (_, _, text) = generate(PREFIX).unwrap();
         let text = text.expose();
         for end in 0..text.len() {
-            assert!(Presented::parse(&text[..end]).is_none(), "length {end}");
+            assert!(Presented::parse(PREFIX, &text[..end]).is_none(), "length {end}");
         }
         for altered in
             [format!("{text}A"), format!("{text}="), text.to_uppercase(), text.replace("mcpk_", "mcpk-")]
         {
-            assert!(Presented::parse(&altered).is_none(), "{altered}");
+            assert!(Presented::parse(PREFIX, &altered).is_none(), "{altered}");
         }
+    }
+
+    #[test]
+    fn a_key_of_one_kind_is_none_of_the_other() {
+        let (_, _, tenant) = generate(PREFIX).unwrap();
+        let (_, _, operator) = generate(OPERATOR_PREFIX).unwrap();
+        assert!(Presented::parse(OPERATOR_PREFIX, operator.expose()).is_some());
+        assert!(Presented::parse(OPERATOR_PREFIX, tenant.expose()).is_none());
+        assert!(Presented::parse(PREFIX, operator.expose()).is_none());
     }
 }

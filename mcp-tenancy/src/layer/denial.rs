@@ -10,7 +10,7 @@ use mcp_core::{
 };
 use serde_json::json;
 
-use crate::auth::Identity;
+use crate::{auth::Identity, operator::Operator};
 
 /// Counts and records refusals. A refusal goes to the chain of the tenant whose credential it was, never to
 /// that of the tenant it was aimed at: nobody can write into another tenant's records.
@@ -41,6 +41,19 @@ impl Denials {
         let actor = identity.principal.id.as_str();
         let record = record(actor, action, &identity.credential, extensions, reason);
         self.0.denied(Chain::Tenant(identity.tenant.clone()), record);
+    }
+
+    /// A request of a known operator.
+    pub(super) fn of_operator(
+        &self,
+        operator: &Operator,
+        action: &'static str,
+        extensions: &Extensions,
+        reason: &'static str,
+    ) {
+        metrics::counter!("mcp_requests_denied_total", "action" => action, "reason" => reason).increment(1);
+        let actor = operator.principal.as_str();
+        self.0.denied(Chain::Platform, record(actor, action, &operator.credential, extensions, reason));
     }
 }
 

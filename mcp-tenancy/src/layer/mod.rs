@@ -1,15 +1,20 @@
 //! The tower layers that apply all this. They need only `tower` and `http`, and are generic over bodies.
 //!
 //! Outermost first: [`AuthenticateLayer`], [`TenantLayer`], [`RateLimitLayer`]; all of them inside the
-//! rescue layer of `mcp_core::layer`, which turns their errors into responses.
+//! rescue layer of `mcp_core::layer`, which turns their errors into responses. For what works above tenants:
+//! [`AuthenticateOperatorLayer`], then [`OperatorRateLimitLayer`].
 
 mod authenticate;
 mod denial;
+mod operator;
+mod operator_rate_limit;
 mod rate_limit;
 mod stream_guard;
 mod tenant;
 
 pub use authenticate::{Authenticate, AuthenticateLayer};
+pub use operator::{AuthenticateOperator, AuthenticateOperatorLayer};
+pub use operator_rate_limit::{OperatorRateLimit, OperatorRateLimitLayer};
 pub use rate_limit::{RateLimit, RateLimitLayer};
 pub use stream_guard::StreamGuard;
 pub use tenant::{ResolveTenant, TenantLayer, require_own_tenant};

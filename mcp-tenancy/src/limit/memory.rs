@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use mcp_core::{
-    Result, Scope,
+    PlatformScope, Result, Scope,
     limit::{Decision, Limit, RateLimiter},
     scope::TenantId,
 };
@@ -38,7 +38,8 @@ pub struct GcraLimiter {
 
 #[derive(Debug, Default)]
 struct Shard {
-    tenants: HashMap<TenantId, Cells>,
+    /// By tenant; `None` is what works above them.
+    tenants: HashMap<Option<TenantId>, Cells>,
     checks: u32,
 }
 
@@ -84,24 +85,29 @@ impl GcraLimiter {
         self.len() == 0
     }
 
-    fn decide(&self, tenant: &TenantId, limits: &[Limit], cost: u32, now: Nanos) -> Option<Decision> {
+    fn decide(&self, tenant: Option<TenantId>, limits: &[Limit], cost: NonZeroU32) -> Option<Decision> {
+        let now = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         #[expect(clippy::cast_possible_truncation, reason = "any part of the hash spreads as well")]
-        let index = self.hasher.hash_one(tenant) as usize % SHARDS;
+        let index = self.hasher.hash_one(&tenant) as usize % SHARDS;
         let mut shard = self.shards.get(index)?.lock().unwrap_or_else(PoisonError::into_inner);
         shard.sweep_now_and_then(now);
-        let cells = match shard.tenants.get_mut(tenant) {
-            Some(cells) => cells,
-            None => shard.tenants.entry(tenant.clone()).or_default(),
-        };
-        cells.decide(limits, cost, now, self.max_keys)
+        shard.tenants.entry(tenant).or_default().decide(limits, cost.get(), now, self.max_keys)
     }
 }
 
 #[async_trait]
 impl RateLimiter for GcraLimiter {
     async fn check(&self, scope: &Scope, limits: &[Limit], cost: NonZeroU32) -> Result<Option<Decision>> {
-        let now = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Ok(self.decide(scope.tenant(), limits, cost.get(), now))
+        Ok(self.decide(Some(scope.tenant().clone()), limits, cost))
+    }
+
+    async fn check_platform(
+        &self,
+        _: &PlatformScope,
+        limits: &[Limit],
+        cost: NonZeroU32,
+    ) -> Result<Option<Decision>> {
+        Ok(self.decide(None, limits, cost))
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not test functions")]
 
 mod api_keys;
+mod operators;
 mod support;
 mod tenant_boundary;
 mod tokens;

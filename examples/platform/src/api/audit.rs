@@ -5,25 +5,15 @@ use std::sync::Arc;
 use axum::{Extension, extract::State};
 use mcp_core::{
     Scope,
-    audit::{self, AuditQuery, AuditView},
+    audit::{self, AuditPage, AuditQuery, AuditView},
     http_api::{ApiError, Json, Query, require},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::listing::Listing;
 use crate::platform::Platform;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listing {
-    #[serde(default = "default_limit")]
-    limit: u32,
-    cursor: Option<String>,
-}
-
-const fn default_limit() -> u32 {
-    50
-}
-
+/// One page of audit records.
 #[derive(Debug, Serialize)]
 pub(super) struct Records {
     items: Vec<AuditView>,
@@ -40,5 +30,11 @@ pub(super) async fn list(
     require(&*platform.denials(), &scope, "audit:read", "audit")?;
     let query = AuditQuery { limit: listing.limit, cursor: listing.cursor, oldest_first: false };
     let page = audit::list(&*platform.administration().audit(), &scope, &query).await?;
-    Ok(Json(Records { items: page.records, next_cursor: page.next_cursor }))
+    Ok(Json(page.into()))
+}
+
+impl From<AuditPage> for Records {
+    fn from(page: AuditPage) -> Self {
+        Self { items: page.records, next_cursor: page.next_cursor }
+    }
 }

@@ -11,24 +11,13 @@ use mcp_core::{
     scope::{Permission, Permissions, PrincipalId},
 };
 use mcp_tenancy::{
-    key::{ApiKey, KeyId, NewApiKey},
+    key::{ApiKey, IssuedKey, KeyId, NewApiKey},
     tenant::Page,
 };
 use serde::{Deserialize, Serialize};
 
+use super::listing::Listing;
 use crate::platform::Platform;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listing {
-    #[serde(default = "default_limit")]
-    limit: u32,
-    cursor: Option<String>,
-}
-
-const fn default_limit() -> u32 {
-    50
-}
 
 /// One page of the tenant's keys, without their secrets.
 pub(super) async fn list(
@@ -42,21 +31,29 @@ pub(super) async fn list(
     Ok(Json(platform.tenancy().keys(&above, scope.tenant(), cursor, listing.limit).await?))
 }
 
+/// A key to be created.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
-    name: String,
-    principal: String,
-    permissions: Vec<Permission>,
-    expires_at: Option<Timestamp>,
+    pub(super) name: String,
+    pub(super) principal: String,
+    pub(super) permissions: Vec<Permission>,
+    pub(super) expires_at: Option<Timestamp>,
 }
 
+/// A key that was just created.
 #[derive(Debug, Serialize)]
 pub(super) struct CreatedKey {
     #[serde(flatten)]
     key: ApiKey,
     /// The whole text, in this answer and nowhere else.
     secret: String,
+}
+
+impl From<IssuedKey> for CreatedKey {
+    fn from(issued: IssuedKey) -> Self {
+        Self { secret: issued.text.expose().clone(), key: issued.key }
+    }
 }
 
 /// Creates a key; nobody can give what they do not hold, nor a key of another principal without
@@ -84,8 +81,7 @@ pub(super) async fn create(
     let mut key = NewApiKey::service(scope.tenant().clone(), new.name, &new.principal, permissions)?;
     key.expires_at = new.expires_at;
     let issued = platform.tenancy().create_key(&on_behalf_of(&scope, "creates an API key")?, key).await?;
-    let secret = issued.text.expose().clone();
-    Ok((StatusCode::CREATED, Json(CreatedKey { key: issued.key, secret })))
+    Ok((StatusCode::CREATED, Json(issued.into())))
 }
 
 /// Revokes a key. Another tenant's key answers as one that does not exist.

@@ -1,7 +1,10 @@
-//! The platform's own REST API under `/api/v1`: what a tenant may see and change of itself.
+//! The platform's own REST API under `/api/v1`: what a tenant may see and change of itself, and, under
+//! `/api/v1/operator`, what an operator may of all.
 
 mod audit;
 mod keys;
+mod listing;
+pub(crate) mod operator;
 mod servers;
 mod tenants;
 

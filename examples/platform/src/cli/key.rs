@@ -1,17 +1,14 @@
 //! `mcp-platform key …`.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use mcp_core::{
     Result,
-    clock::{Clock as _, SystemClock},
     scope::{Permission, TenantId},
 };
 use mcp_tenancy::key::{ApiKey, KeyId, NewApiKey};
 use serde_json::json;
 
-use super::{operator, output, output::Table};
+use super::{in_days, operator, output, output::Table};
 use crate::{config::Config, platform::Administration};
 
 #[derive(Debug, Subcommand)]
@@ -56,8 +53,7 @@ impl Create {
         let permissions =
             self.permissions.iter().map(|text| Permission::parse(text)).collect::<Result<_>>()?;
         let mut new = NewApiKey::service(self.tenant, self.name, &self.principal, permissions)?;
-        new.expires_at =
-            self.expires_days.map(|days| SystemClock.now().after(Duration::from_secs(days * 24 * 3600)));
+        new.expires_at = in_days(self.expires_days);
         Ok(new)
     }
 }
@@ -107,16 +103,14 @@ fn show(keys: &[ApiKey], json: bool) -> Result<()> {
     let mut table = Table::new(&["key", "name", "principal", "permissions", "created", "expires", "revoked"]);
     for key in keys {
         let permissions: Vec<&str> = key.permissions.iter().map(Permission::as_str).collect();
-        let time =
-            |at: Option<mcp_core::clock::Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
         table.row([
             key.id.to_string(),
             key.name.clone(),
             key.principal_id.to_string(),
             permissions.join(" "),
             key.created_at.to_string(),
-            time(key.expires_at),
-            time(key.revoked_at),
+            output::time(key.expires_at),
+            output::time(key.revoked_at),
         ]);
     }
     table.print();

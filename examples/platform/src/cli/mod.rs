@@ -2,15 +2,20 @@
 
 mod audit;
 mod key;
+mod operator_key;
 pub(crate) mod output;
 mod serve;
 mod tenant;
 mod token;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use mcp_core::{Error, PlatformScope, Result, scope::PrincipalId};
+use mcp_core::{
+    Error, PlatformScope, Result,
+    clock::{Clock as _, SystemClock, Timestamp},
+    scope::PrincipalId,
+};
 
 use crate::{
     config::{self, Source},
@@ -46,6 +51,9 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
+    /// Create, list and revoke the keys of operators, for the REST API above tenants.
+    #[command(subcommand)]
+    OperatorKey(operator_key::Command),
     /// Issue tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -91,6 +99,7 @@ impl Cli {
             }
             Command::Tenant(command) => tenant::run(command, &config, json).await?,
             Command::Key(command) => key::run(command, &config, json).await?,
+            Command::OperatorKey(command) => operator_key::run(command, &config, json).await?,
             Command::Token(command) => token::run(command, &config, json).await?,
             Command::Audit(command) => return audit::run(command, &config, json).await,
             Command::Fixture(_) => {}
@@ -106,4 +115,9 @@ fn operator(reason: &str) -> Result<PlatformScope> {
         Error::invalid_input("cli.operator", format!("the user name {user:?} is unusable")).with_source(error)
     })?;
     Ok(PlatformScope::new(actor, format!("mcp-platform {reason}")))
+}
+
+/// So many days from now.
+fn in_days(days: Option<u64>) -> Option<Timestamp> {
+    days.map(|days| SystemClock.now().after(Duration::from_secs(days * 24 * 3600)))
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use mcp_core::{Error, Result};
+use mcp_core::{Error, Result, clock::Timestamp};
 use serde::Serialize;
 
 /// Writes `text` to standard output. A closed pipe (`| head`) is the reader's choice, not an error.
@@ -27,6 +27,11 @@ pub(crate) fn note(text: &str) {
 /// Writes what went wrong to standard error, causes included: whoever sits here is the operator.
 pub(crate) fn complain(error: &Error) {
     let _ = writeln!(std::io::stderr(), "mcp-platform: {}", error.report());
+}
+
+/// A time that may never come, as a cell.
+pub(crate) fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
 }
 
 /// Rows under a heading, columns aligned.

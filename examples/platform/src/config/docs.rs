@@ -15,6 +15,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("server.max_running", "Requests that run at once; an event stream counts until it begins."),
     ("server.max_waiting", "Requests that wait for their turn; further ones get 503."),
     ("server.request_timeout_seconds", "Time until a response must have begun; then 504."),
+    ("server.operator_requests_per_minute", "Requests in any minute with one operator key; then 429."),
     ("server.drain_seconds", "Time that calls in flight get to end at shutdown."),
     ("data.dir", "Directory of the embedded databases, keys and audit checkpoints."),
     ("data.tenants_file", "YAML file with tenants to create or update at start. Empty: none."),

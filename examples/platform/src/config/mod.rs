@@ -9,7 +9,7 @@ mod docs;
 mod load;
 mod print;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use mcp_automation::gateway::GatewayConfig;
 use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
@@ -47,6 +47,7 @@ pub struct Server {
     pub max_running: usize,
     pub max_waiting: usize,
     pub request_timeout_seconds: u64,
+    pub operator_requests_per_minute: NonZeroU32,
     pub drain_seconds: u64,
 }
 
@@ -63,6 +64,7 @@ impl Default for Server {
             max_running: 1_024,
             max_waiting: 1_024,
             request_timeout_seconds: 120,
+            operator_requests_per_minute: const { NonZeroU32::new(600).unwrap() },
             drain_seconds: 10,
         }
     }

@@ -9,6 +9,7 @@ mod embedded;
 mod guide;
 mod isolation;
 mod kill;
+mod operators;
 mod postgres;
 mod readme;
 mod refusals;

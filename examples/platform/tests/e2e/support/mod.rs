@@ -117,6 +117,17 @@ impl Served {
         Secret::new(issued["access_token"].as_str().unwrap().to_owned())
     }
 
+    /// The text of a new operator key.
+    pub(crate) fn operator_key(&self) -> Secret<String> {
+        let issued = self.command(&["operator-key", "create"]);
+        Secret::new(issued["key"].as_str().unwrap().to_owned())
+    }
+
+    /// The URL of a path of the API.
+    pub(crate) fn api(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.url.trim_end_matches("/mcp"))
+    }
+
     /// A connected client.
     pub(crate) async fn client(&self, token: &Secret<String>) -> McpClient {
         McpClient::connect(self.url.parse().unwrap(), token.clone()).await.unwrap()

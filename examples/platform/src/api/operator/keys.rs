@@ -1,0 +1,60 @@
+//! `/api/v1/operator/tenants/{tenant}/keys`: the API keys of any tenant.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State};
+use http::StatusCode;
+use mcp_core::{
+    Error, PlatformScope,
+    http_api::{ApiError, Body, Json, Path, Query},
+};
+use mcp_tenancy::{
+    key::{ApiKey, KeyId, NewApiKey},
+    tenant::Page,
+};
+
+use super::tenant_id;
+use crate::{
+    api::{
+        keys::{CreatedKey, NewKey},
+        listing::Listing,
+    },
+    platform::Platform,
+};
+
+/// One page of the tenant's keys, without their secrets.
+pub(super) async fn list(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<PlatformScope>,
+    Path(tenant): Path<String>,
+    Query(listing): Query<Listing>,
+) -> Result<Json<Page<ApiKey>>, ApiError> {
+    let tenant = platform.tenancy().tenant(&scope, &tenant_id(&tenant)?).await?;
+    let cursor = listing.cursor.as_deref();
+    Ok(Json(platform.tenancy().keys(&scope, &tenant.id, cursor, listing.limit).await?))
+}
+
+/// Creates a key of the tenant; its secret is in this answer and nowhere else.
+pub(super) async fn create(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<PlatformScope>,
+    Path(tenant): Path<String>,
+    Body(new): Body<NewKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
+    let permissions = new.permissions.into_iter().collect();
+    let mut key = NewApiKey::service(tenant_id(&tenant)?, new.name, &new.principal, permissions)?;
+    key.expires_at = new.expires_at;
+    let issued = platform.tenancy().create_key(&scope, key).await?;
+    Ok((StatusCode::CREATED, Json(issued.into())))
+}
+
+/// Revokes a key of the tenant; it stops working within a second.
+pub(super) async fn revoke(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<PlatformScope>,
+    Path((tenant, key)): Path<(String, String)>,
+) -> Result<Json<ApiKey>, ApiError> {
+    let id = KeyId::parse(&key)
+        .map_err(|_| Error::not_found("key.revoke", format!("the tenant has no key `{key}`")))?;
+    Ok(Json(platform.tenancy().revoke_key(&scope, &tenant_id(&tenant)?, &id).await?))
+}
