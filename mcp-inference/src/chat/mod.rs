@@ -1,8 +1,12 @@
-//! Conversations with models at providers.
+//! Chat completions: what is asked, what is answered, and who answers.
+//!
+//! The wire types are OpenAI's, and hold raw JSON wherever nothing needs to be read: a field this crate has
+//! never heard of reaches the provider, and its answer the caller, byte for byte.
 
-mod completion;
+mod answer;
 pub mod openai;
 mod request;
+mod usage;
 
 use std::{fmt, pin::Pin};
 
@@ -10,51 +14,54 @@ use async_trait::async_trait;
 use futures_util::Stream;
 use mcp_core::{Result, Scope};
 
-pub use completion::{ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, Usage};
-pub use request::{ChatMessage, ChatRequest};
+pub use answer::{ChatChunk, ChatCompletion};
+pub use request::ChatRequest;
+pub use usage::Usage;
 
-/// The chunks of an answer as they come. After an error nothing follows.
-pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<ChatChunk>> + Send>>;
+/// The chunks of one answer, as they come.
+pub type ChatStream = Pin<Box<dyn Stream<Item = Result<ChatChunk>> + Send>>;
 
-/// Something that answers chats: a provider's API.
+/// One account at one provider of chat models.
 ///
-/// Requests and answers have the shape of OpenAI's chat completions, whatever the provider speaks.
+/// Promises:
+/// - **Untouched.** What the caller wrote reaches the provider as it was written, but for the model's name and
+///   what the transport needs; what the provider answers is handed on likewise.
+/// - **A good answer or an error.** A status of 200 with an error inside, what is no chat completion, what is
+///   too long, and a stream that ends before its end are errors, never answers. After an error a stream ends.
+/// - **Whose fault it is** shows in the kind: [`InvalidInput`](mcp_core::ErrorKind::InvalidInput),
+///   [`TooLarge`](mcp_core::ErrorKind::TooLarge) and [`NotFound`](mcp_core::ErrorKind::NotFound) are the
+///   request's, which would fail elsewhere too; all others are the provider's.
+/// - **No secrets**: no key, header or body of the provider's is in an error's message. Only where the request
+///   is at fault does the message hold what the provider says about it, cut to a line.
+/// - **Time is bounded**, by the scope's deadline until an answer begins, and by the provider's own limits.
 ///
-/// Promises of every backend:
-/// 1. What a request or an answer holds beyond what this crate knows is passed on as it is.
-/// 2. A stream ends without an error only where the provider said that the answer is whole; one that breaks
-///    off ends with an error.
-/// 3. Nothing is tried twice: whoever calls decides on that.
-/// 4. Every failure is an error by kind, with a message that holds no credentials:
-///
-/// | the provider | kind | may be tried elsewhere |
-/// |---|---|---|
-/// | finds fault with the request (400, 413, 422) | `InvalidInput` with its message | no |
-/// | answers 429 | `RateLimited`, with its `Retry-After` | yes |
-/// | answers 5xx, or cannot be reached | `Unavailable`, with its `Retry-After` | yes |
-/// | refuses the platform's credentials, or does not know the model | `Upstream` | yes |
-/// | answers nonsense, an error with status 200, another content type, or half an answer | `Upstream` | yes |
-/// | does not answer in time | `DeadlineExceeded` | yes |
+/// # Cancellation
+/// Dropping the future or the stream ends the request at the provider.
 #[async_trait]
 pub trait ChatProvider: Send + Sync + fmt::Debug {
-    /// The provider's name in the configuration.
+    /// The name by which routes refer to it.
     fn name(&self) -> &str;
 
-    /// The whole answer.
-    ///
-    /// # Errors
-    /// By the table above.
-    ///
-    /// # Cancellation
-    /// Safe: the provider sees the connection close.
-    async fn complete(&self, scope: &Scope, request: &ChatRequest) -> Result<ChatCompletion>;
+    /// What a `Retry-After` holds for: providers with the same upstream are one account at one address.
+    fn upstream(&self) -> &str {
+        self.name()
+    }
 
-    /// The answer in chunks, as it is made.
+    /// Asks `model`, its name at the provider, for a whole answer.
     ///
     /// # Errors
-    /// By the table above, before the first chunk or as the stream's last item.
+    /// [`RateLimited`](mcp_core::ErrorKind::RateLimited) with
+    /// [`RetryAfter`](mcp_core::error::Detail::RetryAfter) where the provider says so;
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) where it cannot be reached;
+    /// [`Upstream`](mcp_core::ErrorKind::Upstream) where it fails, answers nonsense, or is too slow;
+    /// [`DeadlineExceeded`](mcp_core::ErrorKind::DeadlineExceeded) by the scope's deadline; and the kinds that
+    /// blame the request.
+    async fn complete(&self, scope: &Scope, model: &str, request: &ChatRequest) -> Result<ChatCompletion>;
+
+    /// Asks `model` for an answer in chunks. The scope's deadline ends with this call: how long the stream may
+    /// take is the provider's to bound.
     ///
-    /// # Cancellation
-    /// Safe: dropping the stream closes the connection, which ends the work at the provider.
-    async fn stream(&self, scope: &Scope, request: &ChatRequest) -> Result<ChunkStream>;
+    /// # Errors
+    /// As [`complete`](Self::complete), here and from the stream.
+    async fn stream(&self, scope: &Scope, model: &str, request: &ChatRequest) -> Result<ChatStream>;
 }

@@ -1,210 +1,182 @@
-//! A circuit breaker: a deployment that keeps failing is left alone for a while.
+//! A circuit breaker: a deployment that keeps failing is left alone, and tried with one request at a time.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use mcp_core::clock::{Clock, Timestamp};
+use mcp_core::clock::Timestamp;
 
-/// When a breaker opens, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BreakerConfig {
-    /// Failures in a row that open it. Default 5.
-    pub failures: u32,
-    /// How long it stays open before one request may try. Default 30 s.
-    pub open: Duration,
-}
-
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        Self { failures: 5, open: Duration::from_secs(30) }
-    }
-}
-
-/// What a breaker does with requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerState {
-    /// They pass.
-    Closed,
-    /// None passes.
-    Open,
-    /// One passes; how it ends decides.
-    HalfOpen,
-}
-
-impl BreakerState {
-    /// The name in logs, metrics and events.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
-/// A change of state: from, to.
-pub(super) type Change = (BreakerState, BreakerState);
+use super::BreakerConfig;
 
 /// The breaker of one deployment.
 #[derive(Debug)]
 pub(super) struct Breaker {
     config: BreakerConfig,
-    clock: Arc<dyn Clock>,
-    inner: Mutex<Inner>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug)]
-enum Inner {
-    Closed {
-        failures: u32,
-    },
-    Open {
-        until: Timestamp,
-    },
-    /// A request is trying.
-    HalfOpen,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Requests pass; so many in a row have failed.
+    Closed { failures: u32 },
+    /// None passes until then; it has opened so many times without closing.
+    Open { until: Timestamp, times: u32 },
+    /// One request is on its way to find out.
+    HalfOpen { times: u32 },
 }
 
-impl Inner {
-    const fn state(&self) -> BreakerState {
-        match self {
-            Self::Closed { .. } => BreakerState::Closed,
-            Self::Open { .. } => BreakerState::Open,
-            Self::HalfOpen => BreakerState::HalfOpen,
-        }
-    }
+/// What a request that passed has to report back as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    Normal,
+    /// It alone decides whether the breaker closes.
+    Probe,
+}
+
+/// What became of a request that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Good,
+    Bad,
+    /// Nobody waited for the end, or it says nothing about the deployment.
+    Unknown,
 }
 
 impl Breaker {
-    pub(super) const fn new(config: BreakerConfig, clock: Arc<dyn Clock>) -> Self {
-        Self { config, clock, inner: Mutex::new(Inner::Closed { failures: 0 }) }
+    pub(super) const fn new(config: BreakerConfig) -> Self {
+        Self { config, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
-    pub(super) fn state(&self) -> BreakerState {
-        self.lock().state()
-    }
-
-    /// Lets a request pass, or says for how long none does.
-    pub(super) fn admit(&self) -> Result<Option<Change>, Duration> {
-        let now = self.clock.now();
-        let mut inner = self.lock();
-        match *inner {
-            Inner::Closed { .. } => Ok(None),
-            Inner::Open { until } if until <= now => {
-                *inner = Inner::HalfOpen;
-                Ok(Some((BreakerState::Open, BreakerState::HalfOpen)))
+    /// Lets a request pass, or says how long none will.
+    ///
+    /// Every pass must be [settled](Self::settle): a probe that is forgotten would keep the breaker half open.
+    pub(super) fn pass(&self, now: Timestamp) -> Result<Pass, Duration> {
+        let mut state = self.lock();
+        match *state {
+            State::Closed { .. } => Ok(Pass::Normal),
+            State::Open { until, times } if now >= until => {
+                *state = State::HalfOpen { times };
+                Ok(Pass::Probe)
             }
-            Inner::Open { until } => Err(until.since(now)),
-            Inner::HalfOpen => Err(self.config.open),
+            State::Open { until, .. } => Err(until.since(now)),
+            // The probe's end decides; it has a time limit of its own.
+            State::HalfOpen { .. } => Err(Duration::from_secs(1)),
         }
     }
 
-    pub(super) fn succeed(&self) -> Option<Change> {
-        self.become_state(Inner::Closed { failures: 0 })
-    }
-
-    pub(super) fn fail(&self) -> Option<Change> {
-        let until = self.clock.now().after(self.config.open);
-        let mut inner = self.lock();
-        match &mut *inner {
-            Inner::Closed { failures } if *failures + 1 < self.config.failures => {
-                *failures += 1;
-                None
+    /// Takes note of what became of a request; returns the breaker's state where that changed it.
+    pub(super) fn settle(&self, pass: Pass, verdict: Verdict, now: Timestamp) -> Option<&'static str> {
+        let mut state = self.lock();
+        let next = match (*state, pass, verdict) {
+            (State::Closed { .. }, _, Verdict::Good) => State::Closed { failures: 0 },
+            (State::Closed { failures }, _, Verdict::Bad) if failures + 1 >= self.config.failures => {
+                State::Open { until: now.after(self.wait(0)), times: 1 }
             }
-            // A request that began before it opened changes nothing.
-            Inner::Open { .. } => None,
-            _ => {
-                let from = inner.state();
-                *inner = Inner::Open { until };
-                Some((from, BreakerState::Open))
+            (State::Closed { failures }, _, Verdict::Bad) => State::Closed { failures: failures + 1 },
+            (State::HalfOpen { .. }, Pass::Probe, Verdict::Good) => State::Closed { failures: 0 },
+            (State::HalfOpen { times }, Pass::Probe, Verdict::Bad) => {
+                State::Open { until: now.after(self.wait(times)), times: times.saturating_add(1) }
             }
-        }
+            // The next request may find out in its place.
+            (State::HalfOpen { times }, Pass::Probe, Verdict::Unknown) => State::Open { until: now, times },
+            // What began before the breaker opened tells nothing new.
+            (unchanged, _, _) => unchanged,
+        };
+        let changed = std::mem::discriminant(&next) != std::mem::discriminant(&*state);
+        *state = next;
+        changed.then(|| next.name())
     }
 
-    /// The request ended without telling anything of the deployment: another may try.
-    pub(super) fn give_back(&self) -> Option<Change> {
-        let mut inner = self.lock();
-        if !matches!(*inner, Inner::HalfOpen) {
-            return None;
-        }
-        *inner = Inner::Open { until: self.clock.now() };
-        Some((BreakerState::HalfOpen, BreakerState::Open))
+    fn wait(&self, times: u32) -> Duration {
+        self.config.open.saturating_mul(1 << times.min(16)).min(self.config.longest)
     }
 
-    fn become_state(&self, next: Inner) -> Option<Change> {
-        let mut inner = self.lock();
-        let (from, to) = (inner.state(), next.state());
-        // A late success of before it opened does not close it: the one that tries decides.
-        if from == BreakerState::Open {
-            return None;
-        }
-        *inner = next;
-        (from != to).then_some((from, to))
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen { .. } => "half_open",
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use mcp_core::clock::ManualClock;
+    use mcp_core::clock::{Clock as _, ManualClock};
 
     use super::*;
 
-    fn breaker() -> (Breaker, ManualClock) {
-        let clock = ManualClock::new(Timestamp::from_micros(0));
-        let config = BreakerConfig { failures: 2, open: Duration::from_secs(30) };
-        (Breaker::new(config, Arc::new(clock.clone())), clock)
+    fn open(clock: &ManualClock) -> Breaker {
+        let config =
+            BreakerConfig { failures: 3, open: Duration::from_secs(10), longest: Duration::from_secs(30) };
+        let breaker = Breaker::new(config);
+        for wanted in [None, None, Some("open")] {
+            let pass = breaker.pass(clock.now()).unwrap();
+            assert_eq!(breaker.settle(pass, Verdict::Bad, clock.now()), wanted);
+        }
+        breaker
+    }
+
+    fn clock() -> ManualClock {
+        ManualClock::new(Timestamp::from_micros(0))
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_closes_after_a_success_of_the_one_that_tries() {
-        use BreakerState::{Closed, HalfOpen, Open};
-        let (breaker, clock) = breaker();
-        assert_eq!(breaker.fail(), None);
-        assert_eq!(breaker.succeed(), None);
-        assert_eq!((breaker.fail(), breaker.fail()), (None, Some((Closed, Open))));
-        assert_eq!(breaker.admit(), Err(Duration::from_secs(30)));
-        clock.advance(Duration::from_secs(30));
-        assert_eq!(breaker.admit(), Ok(Some((Open, HalfOpen))));
-        assert!(breaker.admit().is_err(), "two try at once");
-        assert_eq!(breaker.succeed(), Some((HalfOpen, Closed)));
-        assert_eq!(breaker.admit(), Ok(None));
+    fn it_opens_after_failures_in_a_row_only() {
+        let clock = clock();
+        let breaker = Breaker::new(BreakerConfig { failures: 2, ..BreakerConfig::default() });
+        for verdict in
+            [Verdict::Bad, Verdict::Good, Verdict::Bad, Verdict::Unknown, Verdict::Good, Verdict::Bad]
+        {
+            let pass = breaker.pass(clock.now()).unwrap();
+            assert_eq!(breaker.settle(pass, verdict, clock.now()), None);
+        }
+        breaker.settle(Pass::Normal, Verdict::Bad, clock.now());
+        assert_eq!(breaker.pass(clock.now()), Err(Duration::from_secs(10)));
     }
 
     #[test]
-    fn a_failure_of_the_one_that_tries_opens_it_again() {
-        let (breaker, clock) = breaker();
-        breaker.fail();
-        breaker.fail();
-        clock.advance(Duration::from_secs(31));
-        breaker.admit().unwrap();
-        assert_eq!(breaker.fail(), Some((BreakerState::HalfOpen, BreakerState::Open)));
-        assert_eq!(breaker.admit(), Err(Duration::from_secs(30)));
+    fn one_probe_at_a_time_decides() {
+        let clock = clock();
+        let breaker = open(&clock);
+        clock.advance(Duration::from_secs(9));
+        assert_eq!(breaker.pass(clock.now()), Err(Duration::from_secs(1)));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(breaker.pass(clock.now()), Ok(Pass::Probe));
+        assert!(breaker.pass(clock.now()).is_err(), "a second probe");
+        // One that began before does not decide.
+        assert_eq!(breaker.settle(Pass::Normal, Verdict::Good, clock.now()), None);
+        assert!(breaker.pass(clock.now()).is_err());
+        assert_eq!(breaker.settle(Pass::Probe, Verdict::Good, clock.now()), Some("closed"));
+        assert_eq!(breaker.pass(clock.now()), Ok(Pass::Normal));
     }
 
     #[test]
-    fn one_that_tried_and_was_cancelled_lets_the_next_try() {
-        let (breaker, clock) = breaker();
-        breaker.fail();
-        breaker.fail();
-        clock.advance(Duration::from_secs(31));
-        breaker.admit().unwrap();
-        breaker.give_back();
-        assert!(breaker.admit().is_ok());
+    fn each_probe_that_fails_doubles_the_wait_up_to_the_longest() {
+        let clock = clock();
+        let breaker = open(&clock);
+        for seconds in [10, 20, 30, 30] {
+            assert_eq!(breaker.pass(clock.now()), Err(Duration::from_secs(seconds)));
+            clock.advance(Duration::from_secs(seconds));
+            let probe = breaker.pass(clock.now()).unwrap();
+            assert_eq!(breaker.settle(probe, Verdict::Bad, clock.now()), Some("open"));
+        }
     }
 
     #[test]
-    fn a_late_success_does_not_close_it() {
-        let (breaker, _clock) = breaker();
-        breaker.fail();
-        breaker.fail();
-        assert_eq!(breaker.succeed(), None);
-        assert_eq!(breaker.state(), BreakerState::Open);
+    fn a_probe_that_nobody_waits_for_makes_room_for_another() {
+        let clock = clock();
+        let breaker = open(&clock);
+        clock.advance(Duration::from_secs(10));
+        let probe = breaker.pass(clock.now()).unwrap();
+        breaker.settle(probe, Verdict::Unknown, clock.now());
+        assert_eq!(breaker.pass(clock.now()), Ok(Pass::Probe));
     }
 }

@@ -1,64 +1,82 @@
-//! How many further attempts requests may cause, so that a failing provider is not answered with more load.
+//! The retry budget: what keeps a failure at a provider from becoming a flood of requests to it.
 
 use std::sync::{Mutex, PoisonError};
 
-/// How many attempts beyond the first there may be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RetryBudgetConfig {
-    /// Further attempts for each request, in the long run. Default 0.2.
-    pub ratio: f64,
-    /// Further attempts that may be made at once after a quiet time. Default 20.
-    pub reserve: u32,
-}
+use mcp_core::clock::Timestamp;
 
-impl Default for RetryBudgetConfig {
-    fn default() -> Self {
-        Self { ratio: 0.2, reserve: 20 }
-    }
-}
+use super::BudgetConfig;
 
-/// One budget for all routes of a router.
+/// Attempts beyond the first, saved up by requests and by time.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
-    config: RetryBudgetConfig,
-    left: Mutex<f64>,
+    config: BudgetConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    saved: f64,
+    at: Timestamp,
 }
 
 impl RetryBudget {
-    pub(super) fn new(config: RetryBudgetConfig) -> Self {
-        Self { config, left: Mutex::new(f64::from(config.reserve)) }
+    pub(super) const fn new(config: BudgetConfig, now: Timestamp) -> Self {
+        Self { config, state: Mutex::new(State { saved: config.saved, at: now }) }
     }
 
-    /// A request came in.
-    pub(super) fn deposit(&self) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = (*left + self.config.ratio).min(f64::from(self.config.reserve));
+    /// A request has come.
+    pub(super) fn earn(&self, now: Timestamp) {
+        self.change(now, |saved| (saved + self.config.per_request, ()));
     }
 
-    /// Whether a further attempt may be made; it is taken off then.
-    pub(super) fn withdraw(&self) -> bool {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        // A little less than one, for what was added in fractions.
-        let granted = *left > 1.0 - 1e-9;
-        if granted {
-            *left -= 1.0;
-        }
-        granted
+    /// Takes one attempt, if there is one.
+    pub(super) fn spend(&self, now: Timestamp) -> bool {
+        self.change(now, |saved| if saved >= 1.0 { (saved - 1.0, true) } else { (saved, false) })
+    }
+
+    fn change<T>(&self, now: Timestamp, change: impl FnOnce(f64) -> (f64, T)) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let earned = now.since(state.at).as_secs_f64() * self.config.per_second;
+        let (saved, result) = change((state.saved + earned).min(self.config.saved));
+        *state = State { saved: saved.min(self.config.saved), at: now };
+        result
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use mcp_core::clock::{Clock as _, ManualClock};
+
     use super::*;
 
+    fn spent(budget: &RetryBudget, clock: &ManualClock) -> u32 {
+        (0..1000).map(|_| u32::from(budget.spend(clock.now()))).sum()
+    }
+
     #[test]
-    fn further_attempts_are_a_share_of_the_requests() {
-        let budget = RetryBudget::new(RetryBudgetConfig { ratio: 0.2, reserve: 2 });
-        assert!(budget.withdraw() && budget.withdraw() && !budget.withdraw());
-        let granted = (0..100).filter(|_| {
-            budget.deposit();
-            budget.withdraw()
-        });
-        assert_eq!(granted.count(), 20);
+    fn it_is_earned_by_requests_and_by_time_and_saved_up_to_a_bound() {
+        let clock = ManualClock::new(Timestamp::from_micros(0));
+        let config = BudgetConfig { per_request: 0.25, per_second: 0.5, saved: 10.0 };
+        let budget = RetryBudget::new(config, clock.now());
+        assert_eq!(spent(&budget, &clock), 10);
+        for _ in 0..16 {
+            budget.earn(clock.now());
+        }
+        assert_eq!(spent(&budget, &clock), 4);
+        clock.advance(Duration::from_secs(6));
+        assert_eq!(spent(&budget, &clock), 3);
+        clock.advance(Duration::from_secs(3600));
+        assert_eq!(spent(&budget, &clock), 10);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_earns_nothing() {
+        let clock = ManualClock::new(Timestamp::from_micros(60_000_000));
+        let budget = RetryBudget::new(BudgetConfig::default(), clock.now());
+        spent(&budget, &clock);
+        clock.set(Timestamp::from_micros(0));
+        assert_eq!(spent(&budget, &clock), 0);
     }
 }

@@ -1,119 +1,106 @@
-//! Chunks out of server-sent events.
+//! A stream of chunks, read as it comes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mcp_core::{
     Error, Result,
     sse::{Event, Parser},
 };
-use serde_json::Value;
 
-use super::{
-    super::{ChatChunk, ChunkStream},
-    failure::Failures,
-};
+use super::{OpenAiConfig, client, failure::Failure};
+use crate::chat::{ChatChunk, ChatStream};
 
-/// Largest event.
-const MAX_EVENT: usize = 1 << 20;
+/// What ends a stream.
+const DONE: &[u8] = b"[DONE]";
 
-struct Reader {
+/// The body of a stream, and how far it has been read.
+pub(super) struct Reading {
+    provider: String,
     body: Incoming,
     parser: Parser,
-    ready: VecDeque<Event>,
-    failures: Failures,
-    /// When the next chunk must be there; bytes that are none, such as comments, do not put it off.
-    due: Instant,
-    idle: Duration,
-    /// Bytes that may still come.
+    events: VecDeque<Bytes>,
+    /// What went wrong behind those events.
+    failed: Option<Failure>,
+    /// A choice has ended, so that the stream may end too.
+    finished: bool,
     left: usize,
-    /// Answers that have begun, and whether they have ended: where all have, a missing end mark is no harm.
-    choices: BTreeMap<u32, bool>,
-}
-
-/// The chunks of `body`: the first comes within `first`, each further within `idle`, all within `limit` bytes.
-pub(super) fn chunks(
-    body: Incoming,
-    failures: Failures,
-    first: Duration,
     idle: Duration,
-    limit: usize,
-) -> ChunkStream {
-    let parser = Parser::new(MAX_EVENT);
-    let reader = Reader {
-        body,
-        parser,
-        ready: VecDeque::new(),
-        failures,
-        due: Instant::now() + first,
-        idle,
-        left: limit,
-        choices: BTreeMap::new(),
-    };
-    Box::pin(stream::unfold(Some(reader), async |reader| {
-        let mut reader = reader?;
-        match reader.next().await {
-            Ok(Some(chunk)) => Some((Ok(chunk), Some(reader))),
-            Ok(None) => None,
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    total: Duration,
+    until: Instant,
 }
 
-impl Reader {
-    /// The next chunk; none once the provider has said that the answer is whole.
-    async fn next(&mut self) -> Result<Option<ChatChunk>> {
+impl Reading {
+    pub(super) fn new(config: &OpenAiConfig, body: Incoming, until: Instant) -> Self {
+        Self {
+            provider: config.name.clone(),
+            body,
+            parser: Parser::new(config.max_event),
+            events: VecDeque::new(),
+            failed: None,
+            finished: false,
+            left: config.max_answer,
+            idle: config.idle,
+            total: config.total,
+            until,
+        }
+    }
+
+    pub(super) fn into_stream(self) -> ChatStream {
+        // An error ends the unfolding, so nothing follows it.
+        Box::pin(stream::try_unfold(self, Self::next))
+    }
+
+    async fn next(mut self) -> Result<Option<(ChatChunk, Self)>> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                if &event.data[..] == b"[DONE]" {
+            if let Some(data) = self.events.pop_front() {
+                if data == DONE {
                     return Ok(None);
                 }
-                return self.chunk(&event).map(Some);
+                let chunk = ChatChunk::parse(data).map_err(|none| self.error(&none.into()))?;
+                self.finished |= chunk.finish;
+                return Ok(Some((chunk, self)));
             }
-            if !self.read().await? {
-                let whole = !self.choices.is_empty() && self.choices.values().all(|ended| *ended);
-                return if whole { Ok(None) } else { Err(self.nonsense("broke off its answer")) };
+            if let Some(failure) = self.failed.take() {
+                return Err(self.error(&failure));
+            }
+            match self.read().await {
+                Ok(true) => {}
+                // Some servers leave the mark out; one that has finished a choice has not been cut.
+                Ok(false) if self.finished => return Ok(None),
+                Ok(false) => return Err(self.error(&Failure::HalfAStream)),
+                Err(failure) => return Err(self.error(&failure)),
             }
         }
     }
 
-    fn chunk(&mut self, event: &Event) -> Result<ChatChunk> {
-        let value: Value = serde_json::from_slice(&event.data)
-            .map_err(|_| self.nonsense("sent something that is no JSON in mid-stream"))?;
-        if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
-            return Err(self.failures.reported(error));
+    /// Reads on; false at the end of the body.
+    async fn read(&mut self) -> Result<bool, Failure> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::Overlong(self.total));
         }
-        let chunk: ChatChunk = serde_json::from_value(value)
-            .map_err(|_| self.nonsense("sent something that is no part of an answer in mid-stream"))?;
-        for choice in &chunk.choices {
-            *self.choices.entry(choice.index).or_default() |= choice.finish_reason.is_some();
-        }
-        self.due = Instant::now() + self.idle;
-        Ok(chunk)
-    }
-
-    /// Reads on; false at the body's end.
-    async fn read(&mut self) -> Result<bool> {
-        let frame = tokio::time::timeout_at(self.due.into(), self.body.frame()).await;
-        let Some(frame) = frame.map_err(|_| self.failures.too_slow())? else { return Ok(false) };
-        let frame =
-            frame.map_err(|error| self.failures.nonsense("broke off its answer", Some(error.into())))?;
-        let Ok(data) = frame.into_data() else { return Ok(true) };
-        self.left =
-            self.left.checked_sub(data.len()).ok_or_else(|| self.nonsense("sent more than the limit"))?;
-        let mut events = Vec::new();
-        let fed = self.parser.feed(&data, &mut events);
-        self.ready.extend(events);
-        fed.map_err(|_| self.nonsense("sent an event larger than the limit"))?;
+        let frame = client::next_frame(&mut self.body, self.idle.min(left)).await;
+        let frame = frame.map_err(|failure| match failure {
+            Failure::Paused(_) if left < self.idle => Failure::Overlong(self.total),
+            other => other,
+        })?;
+        let Some(bytes) = frame else { return Ok(false) };
+        let mut events: Vec<Event> = Vec::new();
+        let fed = self.parser.feed(&bytes, &mut events);
+        // How the network cut the stream does not decide which events count.
+        self.events.extend(events.into_iter().map(|event| event.data));
+        self.failed = (fed.is_err() || bytes.len() > self.left).then_some(Failure::TooLong);
+        self.left = self.left.saturating_sub(bytes.len());
         Ok(true)
     }
 
-    fn nonsense(&self, why: &str) -> Error {
-        self.failures.nonsense(why, None)
+    fn error(&self, failure: &Failure) -> Error {
+        failure.of(&self.provider)
     }
 }
