@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use mcp_core::{Error, ErrorKind, Result};
+use mcp_core::{Error, ErrorKind, Result, Scope, scope::PrincipalId};
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, mpsc};
 
@@ -58,6 +58,8 @@ struct Call {
     mailbox: Arc<Mailbox>,
     token: Option<Box<RawValue>>,
     kind: Kind,
+    /// Whose it is; none of the connection's own.
+    principal: Option<PrincipalId>,
 }
 
 /// What may belong to a call.
@@ -97,6 +99,7 @@ impl Mux {
     /// Safe: when dropped, the server is told.
     pub(crate) async fn call(
         &self,
+        scope: &Scope,
         version: ProtocolVersion,
         method: &str,
         params: Option<&RawValue>,
@@ -105,7 +108,8 @@ impl Mux {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let outgoing = splice::outgoing(params, id, Some(version))?;
         let line = message::request(id, method, outgoing.params.as_deref());
-        let mut ticket = self.open(id, outgoing.token, Kind::of(method))?;
+        let mut ticket =
+            self.open(id, outgoing.token, Kind::of(method), Some(scope.principal().id.clone()))?;
         self.send(line).await?;
         ticket.sent = true;
         let reply = self.converse(&ticket.mailbox, downstream).await;
@@ -116,7 +120,7 @@ impl Mux {
     /// One request of the connection's own.
     pub(crate) async fn exchange(&self, method: &str, params: &str) -> Result<Reply> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let ticket = self.open(id, None, Kind::Handshake)?;
+        let ticket = self.open(id, None, Kind::Handshake, None)?;
         self.send(message::request(id, method, Some(params))).await?;
         loop {
             if let Letter::End(reply) = ticket.mailbox.take().await {
@@ -206,13 +210,19 @@ impl Mux {
         self.broken(self.ended().as_deref().unwrap_or("closed"))
     }
 
-    fn open(&self, id: u64, token: Option<Box<RawValue>>, kind: Kind) -> Result<Ticket<'_>> {
+    fn open(
+        &self,
+        id: u64,
+        token: Option<Box<RawValue>>,
+        kind: Kind,
+        principal: Option<PrincipalId>,
+    ) -> Result<Ticket<'_>> {
         let mailbox = Arc::new(Mailbox::default());
         let mut table = self.table();
         if let Some(why) = &table.ended {
             return Err(self.broken(why));
         }
-        table.calls.insert(id, Call { mailbox: Arc::clone(&mailbox), token, kind });
+        table.calls.insert(id, Call { mailbox: Arc::clone(&mailbox), token, kind, principal });
         Ok(Ticket { mux: self, id, mailbox, sent: false })
     }
 
@@ -348,8 +358,8 @@ impl Mux {
             let mut table = self.table();
             let given_up = table.calls.remove(&id);
             // On a stream that nobody listens to the server does nothing that could be taken for another's.
-            if given_up.as_ref().is_some_and(|call| call.kind != Kind::Listening) {
-                table.abandoned.add(id);
+            if let Some(Call { kind: Kind::Ordinary, principal: Some(principal), .. }) = &given_up {
+                table.abandoned.add(id, principal.clone());
             }
             given_up.is_some()
         };
@@ -365,19 +375,17 @@ impl Mux {
         let _ = self.outbox.try_send(message::response(id, reply));
     }
 
-    /// The call in flight, if there is exactly one and the server is at work on no other. Where tenants share
-    /// the connection that is never certain: what comes may be about a call that is over.
+    /// The call in flight, if there is exactly one and the server is at work on none of another principal's.
+    /// Where tenants share the connection that is never certain: what comes may be about a call that is over.
     fn only_call(&self) -> Option<(u64, Call)> {
         if self.shared {
             return None;
         }
         let table = self.table();
-        if table.abandoned.any() {
-            return None;
-        }
         let mut calls = table.calls.iter().filter(|(_, call)| call.kind == Kind::Ordinary);
         let (id, call) = calls.next()?;
-        calls.next().is_none().then(|| (*id, call.clone()))
+        let doubted = call.principal.as_ref().is_none_or(|caller| table.abandoned.any_but_of(caller));
+        (calls.next().is_none() && !doubted).then(|| (*id, call.clone()))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

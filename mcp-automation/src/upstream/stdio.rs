@@ -108,7 +108,7 @@ impl Upstream for StdioUpstream {
         downstream: &dyn Downstream,
     ) -> Result<Reply> {
         let wait = scope.remaining(self.limits.longest(method));
-        let call = self.mux.call(self.info.version, method, params, downstream);
+        let call = self.mux.call(scope, self.info.version, method, params, downstream);
         tokio::time::timeout(wait, call).await.unwrap_or_else(|_| {
             Err(self.mux.error(ErrorKind::DeadlineExceeded, "did not answer within the deadline"))
         })

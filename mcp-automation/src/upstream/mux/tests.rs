@@ -1,11 +1,24 @@
 //! What one connection keeps apart.
 
-use mcp_core::error::Detail;
+use mcp_core::{
+    error::Detail,
+    scope::{Permissions, Principal, PrincipalKind, TenantId},
+};
 
 use super::*;
 
 fn mux() -> (Mux, mpsc::Receiver<Vec<u8>>) {
     Mux::new(ServerName::parse("one").unwrap(), false)
+}
+
+/// A call of this principal's.
+fn of(principal: &str) -> Scope {
+    let principal = Principal {
+        id: PrincipalId::parse(principal).unwrap(),
+        kind: PrincipalKind::User,
+        permissions: Permissions::default(),
+    };
+    Scope::new(TenantId::parse("acme").unwrap(), Arc::new(principal))
 }
 
 /// What a caller hears.
@@ -26,9 +39,11 @@ impl Downstream for Heard {
 
 #[tokio::test]
 async fn a_connection_that_tenants_share_tells_a_caller_only_what_is_certain() {
+    let of_ann = of("ann");
     let (mux, mut written) = Mux::new(ServerName::parse("one").unwrap(), true);
     let (mut news, ann) = (mux.notices(), Heard::default());
-    let mut call = std::pin::pin!(mux.call(ProtocolVersion::LATEST_LEGACY, "tools/call", None, &ann));
+    let mut call =
+        std::pin::pin!(mux.call(&of_ann, ProtocolVersion::LATEST_LEGACY, "tools/call", None, &ann));
     assert!(futures_util::poll!(call.as_mut()).is_pending());
     assert_eq!(next_line(&mut written).await["id"], 1);
     let updated =
@@ -54,17 +69,18 @@ const SAYS: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/message","param
 
 #[tokio::test]
 async fn what_may_be_about_an_abandoned_call_reaches_no_other_caller() {
+    let (of_ann, of_bob) = (of("ann"), of("bob"));
     let (mux, mut written) = mux();
     let version = ProtocolVersion::LATEST_LEGACY;
     let (ann, bob) = (Heard::default(), Heard::default());
     {
-        let call = std::pin::pin!(mux.call(version, "tools/call", None, &ann));
+        let call = std::pin::pin!(mux.call(&of_ann, version, "tools/call", None, &ann));
         assert!(futures_util::poll!(call).is_pending());
     }
     assert_eq!(next_line(&mut written).await["id"], 1);
     assert_eq!(next_line(&mut written).await["method"], "notifications/cancelled");
 
-    let mut call = std::pin::pin!(mux.call(version, "tools/call", None, &bob));
+    let mut call = std::pin::pin!(mux.call(&of_bob, version, "tools/call", None, &bob));
     assert!(futures_util::poll!(call.as_mut()).is_pending());
     assert_eq!(next_line(&mut written).await["id"], 2);
     for line in [ASKS, SAYS] {
@@ -87,11 +103,41 @@ async fn what_may_be_about_an_abandoned_call_reaches_no_other_caller() {
     assert!(matches!(call.await, Ok(Reply::Result(_))));
     assert!(ann.0.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_call_that_was_given_up_leaves_its_own_principal_to_be_asked() {
+    let of_ann = of("ann");
+    let (mux, mut written) = mux();
+    let version = ProtocolVersion::LATEST_LEGACY;
+    let (over, ann) = (Heard::default(), Heard::default());
+    {
+        let call = std::pin::pin!(mux.call(&of_ann, version, "tools/call", None, &over));
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    let mut call = std::pin::pin!(mux.call(&of_ann, version, "tools/call", None, &ann));
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    for expected in ["tools/call", "notifications/cancelled", "tools/call"] {
+        assert_eq!(next_line(&mut written).await["method"], expected);
+    }
+    for line in [ASKS, SAYS] {
+        assert!(mux.receive(&Bytes::from_static(line)));
+    }
+    assert!(futures_util::poll!(call.as_mut()).is_pending());
+    assert_eq!(*ann.0.lock().unwrap(), ["elicitation/create", "notifications/message"]);
+    let answer = next_line(&mut written).await;
+    assert!(answer["id"] == "q" && answer["result"].is_object(), "{answer}");
+    mux.receive(&Bytes::from_static(br#"{"jsonrpc":"2.0","id":2,"result":{}}"#));
+    assert!(matches!(call.await, Ok(Reply::Result(_))));
+    assert!(over.0.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn a_call_whose_caller_does_not_read_fails_before_it_holds_too_much() {
+    let of_bob = of("bob");
     let (mux, mut written) = mux();
     let bob = Heard::default();
-    let mut call = std::pin::pin!(mux.call(ProtocolVersion::LATEST_LEGACY, "tools/call", None, &bob));
+    let mut call =
+        std::pin::pin!(mux.call(&of_bob, ProtocolVersion::LATEST_LEGACY, "tools/call", None, &bob));
     assert!(futures_util::poll!(call.as_mut()).is_pending());
     let said = format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"data":"{}"}}}}"#,
@@ -111,12 +157,13 @@ async fn a_call_whose_caller_does_not_read_fails_before_it_holds_too_much() {
 
 #[tokio::test]
 async fn what_is_of_a_stream_reaches_its_listener_and_hides_no_other_call() {
+    let (of_ann, of_bob) = (of("ann"), of("bob"));
     let (mux, mut written) = mux();
     let (mut news, ann, bob) = (mux.notices(), Heard::default(), Heard::default());
     let version = ProtocolVersion::LATEST;
-    let mut stream = Box::pin(mux.call(version, "subscriptions/listen", None, &ann));
+    let mut stream = Box::pin(mux.call(&of_ann, version, "subscriptions/listen", None, &ann));
     assert!(futures_util::poll!(stream.as_mut()).is_pending());
-    let mut call = std::pin::pin!(mux.call(version, "tools/call", None, &bob));
+    let mut call = std::pin::pin!(mux.call(&of_bob, version, "tools/call", None, &bob));
     assert!(futures_util::poll!(call.as_mut()).is_pending());
     for id in [1, 2] {
         assert_eq!(next_line(&mut written).await["id"], id);
