@@ -36,6 +36,8 @@
 
 pub mod chat;
 pub mod cpu;
+#[cfg(feature = "http-api")]
+pub mod http_api;
 pub mod model;
 pub mod router;
 pub mod text;

@@ -22,7 +22,8 @@ const NPM: &[(&str, &[&str])] = &[
 ];
 
 /// Virtual environments with packages from PyPI.
-const PYTHON: &[(&str, &str)] = &[("client", "mcp==2.3.0"), ("time", "mcp-server-time==2026.10.19")];
+const PYTHON: &[(&str, &str)] =
+    &[("client", "mcp==2.3.0"), ("time", "mcp-server-time==2026.10.19"), ("openai", "openai==3.54.0")];
 
 /// Makes the folder complete and returns it: what the environment names, else one under the target directory.
 ///

@@ -17,6 +17,7 @@ use mcp_core::{
         ConcurrencyLayer, DeadlineLayer, Failed, LoadShedLayer, RequestIdLayer, RescueLayer, TraceLayer,
     },
 };
+use mcp_inference::http_api::{self as inference_api, oip_error, openai_error};
 use mcp_tenancy::layer::{
     AuthenticateLayer, AuthenticateOperatorLayer, OperatorRateLimitLayer, RateLimitLayer, TenantLayer,
 };
@@ -61,7 +62,7 @@ fn tenant_stack(platform: &Arc<Platform>) -> Stack {
         // Outside of rescue, so that it sees the status a caller gets.
         .layer(TraceLayer::new())
         // The one place where errors become responses.
-        .layer(RescueLayer::default())
+        .layer(RescueLayer::default().body_under("/v1", openai_error).body_under("/v2", oip_error))
         // Refuses before anything is spent on a request that would only wait.
         .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
         // Outside of the queue, so that waiting has an end too.
@@ -130,6 +131,7 @@ fn tenant_routes(platform: &Arc<Platform>) -> Router {
         .route("/mcp/{server}", any_service(gateway))
         .merge(api::routes())
         .with_state(Arc::clone(platform))
+        .merge(inference_api::routes(platform.inference()))
 }
 
 /// The operations listener's routes; they tell of all tenants, so the listener is private.

@@ -27,5 +27,5 @@ pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
 pub use load_shed::{LoadShed, LoadShedLayer};
 pub use permit::PermitBody;
 pub use request_id::{RequestIdLayer, RequestIdService};
-pub use rescue::{Failed, Rescue, RescueBody, RescueLayer, error_response};
+pub use rescue::{ErrorBody, Failed, Rescue, RescueBody, RescueLayer, error_response};
 pub use trace::{Trace, TraceLayer};

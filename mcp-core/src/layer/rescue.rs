@@ -23,24 +23,38 @@ use crate::{
 /// The body behind [`RescueLayer`]: the service's own, or a problem document.
 pub type RescueBody<B> = Either<B, Full<Bytes>>;
 
+/// Writes the body of an error: its media type and its bytes. It must not fail.
+pub type ErrorBody = fn(&Error, Option<&RequestId>) -> (&'static str, Bytes);
+
 const RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// Turns every error from inside, a panic included, into an RFC 9457 response and one log line.
+/// Turns every error from inside, a panic included, into a response and one log line.
+///
+/// The body is an RFC 9457 problem document, except below paths whose wire has error bodies of its own
+/// ([`body_under`](Self::body_under)).
 ///
 /// The caller gets the message and the typed details; causes and context pairs reach the log only. A 401
 /// carries `WWW-Authenticate`, a 429 `Retry-After` and `RateLimit-*`. Cancel-safe.
 #[derive(Debug, Clone)]
 pub struct RescueLayer {
     challenge: HeaderValue,
+    bodies: Vec<(&'static str, ErrorBody)>,
 }
 
 impl RescueLayer {
     /// With `challenge` as the `WWW-Authenticate` of a 401.
     #[must_use]
     pub const fn new(challenge: HeaderValue) -> Self {
-        Self { challenge }
+        Self { challenge, bodies: Vec::new() }
+    }
+
+    /// The same, with errors at `path` and below it written by `body`.
+    #[must_use]
+    pub fn body_under(mut self, path: &'static str, body: ErrorBody) -> Self {
+        self.bodies.push((path, body));
+        self
     }
 }
 
@@ -55,7 +69,7 @@ impl<S> Layer<S> for RescueLayer {
     type Service = Rescue<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Rescue { inner, challenge: self.challenge.clone(), not_ready: None }
+        Rescue { inner, challenge: self.challenge.clone(), bodies: self.bodies.clone(), not_ready: None }
     }
 }
 
@@ -64,13 +78,19 @@ impl<S> Layer<S> for RescueLayer {
 pub struct Rescue<S> {
     inner: S,
     challenge: HeaderValue,
+    bodies: Vec<(&'static str, ErrorBody)>,
     /// Why the inner service cannot take the next request, which is then answered with this.
     not_ready: Option<Error>,
 }
 
 impl<S: Clone> Clone for Rescue<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), challenge: self.challenge.clone(), not_ready: None }
+        Self {
+            inner: self.inner.clone(),
+            challenge: self.challenge.clone(),
+            bodies: self.bodies.clone(),
+            not_ready: None,
+        }
     }
 }
 
@@ -93,11 +113,20 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let request_id = request.extensions().get::<RequestId>().cloned();
         let challenge = self.challenge.clone();
+        let path = request.uri().path();
+        let below = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let body = self
+            .bodies
+            .iter()
+            .find(|(prefix, _)| below(prefix))
+            .map_or(problem as ErrorBody, |(_, body)| *body);
         let outcome = match self.not_ready.take() {
             Some(error) => Outcome::NotReady { error: Some(error) },
             None => Outcome::Running { inner: AssertUnwindSafe(self.inner.call(request)).catch_unwind() },
         };
-        RescueFuture { outcome, request_id, challenge }
+        RescueFuture { outcome, request_id, challenge, body }
     }
 }
 
@@ -135,6 +164,7 @@ pin_project! {
         outcome: Outcome<F>,
         request_id: Option<RequestId>,
         challenge: HeaderValue,
+        body: ErrorBody,
     }
 }
 
@@ -160,7 +190,7 @@ where
             },
         };
         log(&error, this.request_id.as_ref());
-        let response = error_response(&error, this.request_id.as_ref(), this.challenge);
+        let response = error_response(&error, this.request_id.as_ref(), this.challenge, *this.body);
         Poll::Ready(Ok(response.map(Either::Right)))
     }
 }
@@ -179,19 +209,26 @@ fn log(error: &Error, request_id: Option<&RequestId>) {
     }
 }
 
-/// The response of an error: a problem document and the headers its details ask for.
+/// The body of an error as a problem document.
+fn problem(error: &Error, request_id: Option<&RequestId>) -> (&'static str, Bytes) {
+    // A problem document holds strings and numbers only, so writing it cannot fail.
+    let body = serde_json::to_vec(&Problem::new(error, request_id)).unwrap_or_default();
+    (Problem::CONTENT_TYPE, Bytes::from(body))
+}
+
+/// The response of an error: its body and the headers its details ask for.
 #[must_use]
 pub fn error_response(
     error: &Error,
     request_id: Option<&RequestId>,
     challenge: &HeaderValue,
+    body: ErrorBody,
 ) -> Response<Full<Bytes>> {
-    // A problem document holds strings and numbers only, so writing it cannot fail.
-    let body = serde_json::to_vec(&Problem::new(error, request_id)).unwrap_or_default();
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let (media_type, body) = body(error, request_id);
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = error.kind().status();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::CONTENT_TYPE));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if error.kind() == ErrorKind::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
@@ -245,6 +282,22 @@ mod tests {
         assert_eq!(parts.headers[header::CONTENT_TYPE], "application/problem+json");
         let text = body.to_string();
         assert!(!text.contains("signature") && !text.contains("k1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn below_a_path_with_bodies_of_its_own_errors_have_those() {
+        let layer = RescueLayer::default().body_under("/v1", |error, _| {
+            ("application/json", Bytes::from(format!("{{\"error\":{:?}}}", error.kind().as_str())))
+        });
+        let service = layer.layer(service_fn(async |_: Request<()>| {
+            Err::<Response<Full<Bytes>>, _>(Error::unauthenticated("test", "no"))
+        }));
+        for (path, own) in [("/v1", true), ("/v1/models", true), ("/v10", false), ("/api/v1", false)] {
+            let response = service.clone().oneshot(Request::get(path).body(()).unwrap()).await.unwrap();
+            assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(&body[..] == b"{\"error\":\"unauthenticated\"}", own, "{path}: {body:?}");
+        }
     }
 
     #[tokio::test]

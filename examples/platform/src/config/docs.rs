@@ -90,6 +90,16 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "gateway.sessions.subscriptions_per_session",
         "Resources that one session, or one stream of a client without, subscribes to.",
     ),
+    (
+        "inference.models_dir",
+        "Folder of local models, a folder each. Empty: mcp-platform/models in the user's cache, where that is there.",
+    ),
+    (
+        "inference.embedder",
+        "Local model that embeds what is remembered. Empty: the first by name that embeds.",
+    ),
+    ("inference.threads", "Threads that compute local models. 0: one a core."),
+    ("inference.queue", "Computations that wait for a thread; further ones get 503."),
     ("log.format", "`text` or `json`."),
     ("log.filter", "Levels: `info,mcp_automation=debug`."),
 ];

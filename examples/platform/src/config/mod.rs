@@ -30,6 +30,7 @@ pub struct Config {
     pub audit: Audit,
     pub fleet: Fleet,
     pub gateway: GatewayConfig,
+    pub inference: Inference,
     pub log: Log,
 }
 
@@ -179,6 +180,22 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self { file: PathBuf::from(".mcp.json"), idle_seconds: 600, processes_per_tenant: 16, processes: 256 }
+    }
+}
+
+/// Models in process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inference {
+    pub models_dir: PathBuf,
+    pub embedder: String,
+    pub threads: usize,
+    pub queue: usize,
+}
+
+impl Default for Inference {
+    fn default() -> Self {
+        Self { models_dir: PathBuf::new(), embedder: String::new(), threads: 0, queue: 256 }
     }
 }
 

@@ -3,6 +3,7 @@
 mod administration;
 mod auditing;
 mod database;
+mod inference;
 mod readiness;
 
 use std::{sync::Arc, time::Duration};
@@ -12,16 +13,17 @@ use mcp_automation::{
     gateway::{Gateway, GatewayConfig},
 };
 use mcp_core::{
-    Error, PlatformScope, Result, audit::DenialLog, clock::SystemClock, limit::RateLimiter,
+    Error, PlatformScope, Result, audit::DenialLog, clock::SystemClock, embed::Embedder, limit::RateLimiter,
     scope::PrincipalId, telemetry::Metrics,
 };
+use mcp_inference::http_api::InferenceApi;
 use mcp_tenancy::{Tenancy, limit::GcraLimiter};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use administration::Administration;
 pub use readiness::Readiness;
 
-use self::auditing::Auditing;
+use self::{auditing::Auditing, inference::Inference};
 use crate::config::{self, Config};
 
 /// A running platform: everything behind the listeners.
@@ -31,6 +33,7 @@ pub struct Platform {
     administration: Administration,
     fleet: Arc<Fleet>,
     gateway: Gateway,
+    inference: Inference,
     limiter: Arc<dyn RateLimiter>,
     auditing: Auditing,
     metrics: Metrics,
@@ -57,6 +60,7 @@ impl Platform {
         launcher: Launcher,
         metrics: Metrics,
     ) -> Result<Self> {
+        let inference = Inference::open(&config.inference).await?;
         let administration = Administration::open(&config).await?;
         load_tenants(&administration, &config).await?;
 
@@ -73,7 +77,18 @@ impl Platform {
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
         tasks.close();
         let limiter = Arc::new(GcraLimiter::default());
-        Ok(Self { config, administration, fleet, gateway, limiter, auditing, metrics, stop, tasks })
+        Ok(Self {
+            config,
+            administration,
+            fleet,
+            gateway,
+            inference,
+            limiter,
+            auditing,
+            metrics,
+            stop,
+            tasks,
+        })
     }
 
     /// Takes no new MCP call and waits for those in flight, at most for the configured drain time; returns
@@ -85,6 +100,7 @@ impl Platform {
     /// Stops every server and background task and closes the database. Call [`drain`](Self::drain) before.
     pub async fn close(&self) {
         self.fleet.shutdown(Duration::ZERO).await;
+        self.inference.close().await;
         self.stop.cancel();
         self.tasks.wait().await;
         self.auditing.shutdown().await;
@@ -119,6 +135,18 @@ impl Platform {
     #[must_use]
     pub const fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// Local models, as the wire reaches them.
+    #[must_use]
+    pub fn inference(&self) -> InferenceApi {
+        self.inference.api(self.denials())
+    }
+
+    /// What embeds texts that are remembered and searched, where there is such a model.
+    #[must_use]
+    pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
+        self.inference.embedder()
     }
 
     /// What holds tenants to their requests a minute.

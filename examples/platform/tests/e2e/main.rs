@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod embedded;
 mod guide;
+mod inference;
 mod isolation;
 mod kill;
 mod operators;

@@ -1,0 +1,68 @@
+//! The wire: OpenAI's API under `/v1`, the Open Inference Protocol under `/v2`.
+//!
+//! Handlers expect the caller's [`Scope`](mcp_core::Scope) as an extension and the permission `models:use`.
+//! Errors, those of the layers above included, have the wire's own body where the
+//! [`RescueLayer`](mcp_core::layer::RescueLayer) is told so:
+//!
+//! ```
+//! use mcp_core::layer::RescueLayer;
+//! use mcp_inference::http_api::{oip_error, openai_error};
+//!
+//! let rescue = RescueLayer::default().body_under("/v1", openai_error).body_under("/v2", oip_error);
+//! ```
+
+mod embeddings;
+mod error;
+mod infer;
+mod models;
+mod oip;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use mcp_core::{Scope, audit::DenialLog, http_api::ApiError};
+
+pub use error::{oip_error, openai_error};
+
+use crate::model::ModelRegistry;
+
+/// Largest request in bytes.
+const MAX_BODY: usize = 16 << 20;
+
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub struct InferenceApi {
+    /// Local models.
+    pub models: Arc<ModelRegistry>,
+    /// Where refusals for want of a permission go.
+    pub denials: Arc<dyn DenialLog>,
+}
+
+impl InferenceApi {
+    fn require(&self, scope: &Scope, resource: &str) -> Result<(), ApiError> {
+        mcp_core::http_api::require(&*self.denials, scope, "models:use", resource)
+    }
+}
+
+/// The routes under `/v1` and `/v2`.
+pub fn routes(api: InferenceApi) -> Router {
+    Router::new()
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{model}", get(models::show))
+        .route("/v2", get(oip::server))
+        .route("/v2/health/live", get(oip::live))
+        .route("/v2/health/ready", get(oip::ready))
+        .route("/v2/models/{model}", get(oip::model))
+        .route("/v2/models/{model}/ready", get(oip::model_ready))
+        .route("/v2/models/{model}/infer", post(infer::latest))
+        .route("/v2/models/{model}/versions/{version}", get(oip::version))
+        .route("/v2/models/{model}/versions/{version}/ready", get(oip::version_ready))
+        .route("/v2/models/{model}/versions/{version}/infer", post(infer::version))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api)
+}
