@@ -128,6 +128,13 @@ export declare class Platform {
    */
   createKey(tenant: string, options?: KeyOptions): Promise<string>
   /**
+   * Mounts an MCP server for all tenants until the platform is closed; mounting again replaces it.
+   *
+   * It is started and its tools are listed before calls go there. Rejects with `upstream` and the reason where
+   * that fails.
+   */
+  mount(name: string, server: McpServer): Promise<void>
+  /**
    * The tenant that a key belongs to, as the key's principal.
    *
    * Rejects with `unauthenticated` for a key that is none or was revoked.

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks on its terminal")]
 
 mod bench;
+mod bindings;
 mod ci;
 mod conformance;
 mod debian;
@@ -66,6 +67,8 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Installs the Python package and the Node module and runs their tests; part of `test`.
+    Bindings,
     /// `test`, and the known vulnerabilities of the dependencies, for which it needs the advisory database.
     Ci {
         /// Leaves the advisories out, where their database cannot be reached.
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
             conformance::Programs::build().and_then(|programs| conformance::run(&programs, json))
         }
         Command::Model { model, out } => model::run(model, out),
+        Command::Bindings => bindings::run(),
         Command::Ci { without_advisories } => ci::run(without_advisories),
         Command::Guard { dir, ready, server } => services::guard(&dir, &ready, &server),
     };

@@ -6,7 +6,7 @@ use crate::conformance::{self, Programs};
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{deny, diagrams, lint, model, tools};
+use crate::{bindings, deny, diagrams, lint, model, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -32,7 +32,10 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     let models = steps.run("models", model::prepare)?;
     steps.run("tests", || tests(&services, &tools, &models))?;
     drop(services);
-    steps.run("conformance", || conformance::run(&Programs::build_beside_tests()?, false))?;
+    let programs = steps.run("programs", Programs::build_beside_tests)?;
+    steps.run("python", || bindings::python(&tools, &programs))?;
+    steps.run("node", || bindings::node(&tools, &programs))?;
+    steps.run("conformance", || conformance::run(&programs, false))?;
     steps.run("dependencies", deny::offline)
 }
 

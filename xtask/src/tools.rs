@@ -13,17 +13,44 @@ use crate::venv;
 /// What tests read.
 pub(crate) const VARIABLE: &str = "MCP_TEST_TOOLS";
 
+/// The folder with what builds and tests the Python package.
+pub(crate) const PYTHON_BINDING: &str = "python-binding";
+/// The folder with what tests the Node module.
+pub(crate) const NODE_BINDING: &str = "node-binding";
+
 /// Folders with packages from npm.
 const NPM: &[(&str, &[&str])] = &[
     ("everything", &["@modelcontextprotocol/server-everything@2026.8.31"]),
     ("inspector", &["@modelcontextprotocol/inspector@2.12.0", "node@22.23.3"]),
+    (
+        NODE_BINDING,
+        &[
+            "@napi-rs/cli@3.10.12",
+            "typescript@7.0.2",
+            "@types/node@26.6.6",
+            "@modelcontextprotocol/server-everything@2026.8.31",
+        ],
+    ),
     // What draws the diagrams of the documentation; jsdom is the browser it expects, in its last major for Node 20.
     ("mermaid", &["mermaid@12.3.0", "jsdom@26.1.0"]),
 ];
 
 /// Virtual environments with packages from PyPI.
-const PYTHON: &[(&str, &str)] =
-    &[("client", "mcp==2.3.0"), ("time", "mcp-server-time==2026.10.19"), ("openai", "openai==3.54.0")];
+const PYTHON: &[(&str, &[&str])] = &[
+    ("client", &["mcp==2.3.0"]),
+    ("time", &["mcp-server-time==2026.10.19"]),
+    ("openai", &["openai==3.54.0"]),
+    (
+        PYTHON_BINDING,
+        &[
+            "maturin==1.16.0",
+            "mypy==2.4.1",
+            "pytest==9.2.0",
+            "pytest-asyncio==1.5.0",
+            "mcp-server-time==2026.10.19",
+        ],
+    ),
+];
 
 /// Makes the folder complete and returns it: what the environment names, else one under the target directory.
 ///
@@ -39,8 +66,8 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     for (name, packages) in NPM {
         once(&folder, name, &packages.join(" "), || install_npm(&folder.join(name), packages))?;
     }
-    for (name, package) in PYTHON {
-        once(&folder, name, package, || install_python(&folder, name, package))?;
+    for (name, packages) in PYTHON {
+        once(&folder, name, &packages.join(" "), || install_python(&folder, name, packages))?;
     }
     println!("{VARIABLE}: {}", folder.display());
     Ok(folder)
@@ -67,8 +94,8 @@ fn install_npm(folder: &Path, packages: &[&str]) -> Result {
     sh::run(install.args(packages))
 }
 
-fn install_python(folder: &Path, name: &str, package: &str) -> Result {
-    sh::run(venv::pip(&folder.join(name))?.args(["install", package]))
+fn install_python(folder: &Path, name: &str, packages: &[&str]) -> Result {
+    sh::run(venv::pip(&folder.join(name))?.arg("install").args(packages))
 }
 
 fn required(program: &str, what: &str) -> Result<PathBuf> {

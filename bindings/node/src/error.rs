@@ -3,6 +3,7 @@
 use mcp_core::Error;
 use mcp_platform::embedded::Failure;
 use napi::bindgen_prelude::{Env, JsObjectValue as _, JsValue as _};
+use napi_derive::napi;
 
 /// What a call throws or its promise is rejected with: an `Error` with `code`, `retry`, `operation`, `details`.
 pub(crate) fn thrown(env: &Env, error: &Error) -> napi::Error {
@@ -17,4 +18,10 @@ fn build(env: &Env, failure: Failure) -> napi::Result<napi::Error> {
     object.set_named_property("operation", failure.operation)?;
     object.set_named_property("details", failure.details)?;
     Ok(napi::Error::from(object.to_unknown()))
+}
+
+/// The names of all kinds, which are all the codes.
+#[napi(js_name = "_kinds", skip_typescript)]
+pub fn kinds() -> Vec<&'static str> {
+    Failure::kinds().collect()
 }

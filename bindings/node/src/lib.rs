@@ -4,7 +4,7 @@
 //! There is no logic here.
 
 mod bridge;
-mod error;
+pub mod error;
 pub mod launch;
 pub mod platform;
 mod shapes;

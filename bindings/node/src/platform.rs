@@ -63,6 +63,21 @@ impl Platform {
         })
     }
 
+    /// Mounts an MCP server for all tenants until the platform is closed; mounting again replaces it.
+    ///
+    /// It is started and its tools are listed before calls go there. Rejects with `upstream` and the reason where
+    /// that fails.
+    #[napi(ts_args_type = "name: string, server: McpServer", ts_return_type = "Promise<void>")]
+    pub fn mount<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        server: Option<Unknown<'_>>,
+    ) -> napi::Result<PromiseRaw<'env, ()>> {
+        let (platform, server) = (self.0.clone(), text(env, server)?);
+        promise(env, async move { platform.mount(&name, &server).await })
+    }
+
     /// The tenant that a key belongs to, as the key's principal.
     ///
     /// Rejects with `unauthenticated` for a key that is none or was revoked.

@@ -12,3 +12,10 @@ pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
     };
     build().map_or_else(|failed: PyErr| failed, PyErr::from_value)
 }
+
+/// The names of all kinds: there is a class for each.
+#[pyfunction]
+#[pyo3(name = "_kinds")]
+pub(crate) fn kinds() -> Vec<&'static str> {
+    Failure::kinds().collect()
+}

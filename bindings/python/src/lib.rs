@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use super::{
+        error::kinds,
         platform::{Platform, open},
         process::{close_all, run_launcher},
         tenant::Tenant,

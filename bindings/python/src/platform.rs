@@ -46,6 +46,11 @@ impl Platform {
         })
     }
 
+    fn mount<'py>(&self, py: Python<'py>, name: String, server: String) -> PyResult<Bound<'py, PyAny>> {
+        let platform = self.0.clone();
+        awaitable(py, async move { platform.mount(&name, &server).await })
+    }
+
     fn tenant<'py>(&self, py: Python<'py>, key: String) -> PyResult<Bound<'py, PyAny>> {
         let platform = self.0.clone();
         awaitable(py, async move { platform.tenant(&key).await.map(Tenant) })

@@ -11,7 +11,7 @@ const PLATFORM: &str = "mcp-platform";
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(super) fixture: PathBuf,
-    pub(super) platform: PathBuf,
+    pub(crate) platform: PathBuf,
 }
 
 impl Programs {

@@ -62,6 +62,14 @@ class Platform:
         """
         return await self._native.create_key(tenant, name, principal, list(permissions))
 
+    async def mount(self, name: str, server: Mapping[str, Any]) -> None:
+        """Mounts an MCP server for all tenants until the platform is closed; mounting again replaces it.
+
+        `server` is an entry of `mcpServers` in `.mcp.json`: `command` and `args`, or `url`. It is started and its
+        tools are listed before calls go there. Raises `UpstreamError` with the reason where that fails.
+        """
+        await self._native.mount(name, _json.write("server", dict(server)))
+
     async def tenant(self, key: str) -> Tenant:
         """The tenant that a key belongs to, as the key's principal.
 

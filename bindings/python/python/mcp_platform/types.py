@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
+
+
+class TenantLimits(TypedDict):
+    """How much a tenant may use."""
+
+    requests_per_minute: int
+    concurrent_contexts: int
 
 
 class TenantInfo(TypedDict):
@@ -10,7 +17,14 @@ class TenantInfo(TypedDict):
 
     id: str
     name: str
-    status: str
+    features: list[str]
+    limits: TenantLimits
+    tier: str
+    region: str
+    status: Literal["active", "suspended"]
+    schema: str
+    created_at: str
+    updated_at: str
     version: int
 
 

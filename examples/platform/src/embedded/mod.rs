@@ -109,6 +109,25 @@ impl Embedded {
         Ok(self.platform()?.tenancy().create_key(&operator("creates a key")?, new).await?.text)
     }
 
+    /// Mounts a server for all tenants, in place of one that was mounted under this name before: starts it,
+    /// lists its tools, then lets new calls go there. `server` is an entry of `mcpServers` in `.mcp.json`, as
+    /// JSON; `${VAR}` is taken from the environment. It is mounted until the platform is closed.
+    ///
+    /// # Errors
+    /// `InvalidInput` that names the key, `Conflict` for a server of [`Options::servers`], `Upstream` with the
+    /// reason where it does not start or breaks the protocol; `Cancelled` after [`close`](Self::close).
+    ///
+    /// # Cancellation
+    /// Safe: the server that was started is stopped.
+    pub async fn mount(&self, name: &str, server: &str) -> Result<()> {
+        let (platform, scope) = (self.platform()?, operator("mounts a server")?);
+        for spec in options::server(name, server)?.servers() {
+            let candidate = platform.fleet().try_out(&scope, spec.clone()).await?;
+            platform.fleet().adopt(&scope, candidate)?;
+        }
+        Ok(())
+    }
+
     /// The tenant that `key` belongs to, as its principal.
     ///
     /// # Errors

@@ -38,17 +38,26 @@ impl Options {
         if let Some(dir) = data_dir {
             config.data.dir = dir;
         }
-        let servers = json!({ "mcpServers": servers }).to_string();
         let mut launcher = launcher.into_iter();
         Ok(Self {
             config: config::validated(config)?,
-            servers: FleetSpec::parse("servers", &servers, &config::environment())?,
+            servers: servers_of("servers", &json!(servers))?,
             launcher: match launcher.next() {
                 Some(program) => Launcher::Command { program: program.into(), args: launcher.collect() },
                 None => Launcher::ThisProgram,
             },
         })
     }
+}
+
+/// The one server of an entry of `mcpServers`.
+pub(super) fn server(name: &str, entry: &str) -> Result<FleetSpec> {
+    let entry: Value = strict::from_json("server", entry)?;
+    servers_of("server", &json!({ name: entry }))
+}
+
+fn servers_of(file: &str, servers: &Value) -> Result<FleetSpec> {
+    FleetSpec::parse(file, &json!({ "mcpServers": servers }).to_string(), &config::environment())
 }
 
 #[derive(Deserialize)]

@@ -87,6 +87,32 @@ async fn refusals_are_those_of_the_layers_and_the_gateway() {
 }
 
 #[tokio::test]
+async fn servers_are_mounted_while_it_runs() {
+    let opened = Opened::new(&json!({ "server": { "drain_seconds": 1 } })).await;
+    let acme = opened.tenant("acme", &["*"]).await;
+    let server = json!({ "command": env!("CARGO_BIN_EXE_mcp-platform"), "args": ["fixture"] });
+    for _ in 0..2 {
+        opened.platform.mount("later", &server.to_string()).await.unwrap();
+        acme.call_tool("later__echo", &json!({ "message": "hello" })).await.unwrap();
+    }
+    for (name, server, kind) in [
+        ("fixture", server.to_string(), ErrorKind::Conflict),
+        ("a__b", server.to_string(), ErrorKind::InvalidInput),
+        ("a", r#"{"comand": "x"}"#.to_owned(), ErrorKind::InvalidInput),
+        ("a", "[".to_owned(), ErrorKind::InvalidInput),
+        ("a", r#"{"command": "/nonexistent/program"}"#.to_owned(), ErrorKind::Upstream),
+        ("a", r#"{"command": "/bin/true"}"#.to_owned(), ErrorKind::Upstream),
+    ] {
+        let refused = opened.platform.mount(name, &server).await.unwrap_err();
+        assert_eq!(refused.kind(), kind, "{refused:?}");
+    }
+    assert!(
+        acme.list_tools().await.unwrap().iter().all(|tool| !tool["name"].as_str().unwrap().starts_with("a_"))
+    );
+    opened.platform.close().await;
+}
+
+#[tokio::test]
 async fn a_call_counts_against_the_tenants_limit_and_ends_at_the_deadline() {
     let opened =
         Opened::new(&json!({ "server": { "request_timeout_seconds": 1, "drain_seconds": 1 } })).await;

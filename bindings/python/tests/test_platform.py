@@ -1,0 +1,151 @@
+"""What the platform does from Python. bindings/node/tests/platform.test.mjs has the same cases."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Opened, tenant_of
+
+import mcp_platform
+from mcp_platform import _native, errors
+
+
+async def test_two_tenants_call_their_tools_and_stay_apart(opened: Opened) -> None:
+    platform = await opened()
+    acme, globex = await tenant_of(platform, "acme"), await tenant_of(platform, "globex")
+    assert (acme.id, acme.principal, globex.id) == ("acme", "service", "globex")
+    assert "fixture__echo" in [tool["name"] for tool in await acme.list_tools()]
+
+    await acme.call_tool("fixture__remember", {"name": "plan", "value": "acme buys globex"})
+    ours = await acme.call_tool("fixture__recall", {"name": "plan"})
+    assert "acme buys globex" in ours["content"][0]["text"]
+    theirs = await globex.call_tool("fixture__recall", {"name": "plan"})
+    assert "acme buys" not in str(theirs)
+
+
+async def test_json_crosses_as_it_is(opened: Opened) -> None:
+    acme = await tenant_of(await opened(), "acme")
+    given = {"z": 1, "a": [1.5, 2**40, None, True], "text": "äöü \u0000 \U0001f600", "nested": {"b": {}, "a": []}}
+    result = await acme.call_tool("fixture__echo", given)
+    assert result["structuredContent"] == given
+
+
+async def test_refusals_have_the_class_of_their_kind(opened: Opened) -> None:
+    platform = await opened()
+    with pytest.raises(mcp_platform.AlreadyExistsError):
+        await platform.create_tenant("acme", "again")
+    with pytest.raises(mcp_platform.InvalidInputError):
+        await platform.create_tenant("Not An Id", "x")
+    with pytest.raises(mcp_platform.NotFoundError, match="nobody"):
+        await platform.create_key("nobody")
+    with pytest.raises(mcp_platform.InvalidInputError, match="area:verb"):
+        await platform.create_key("acme", permissions=["Tools"])
+    with pytest.raises(mcp_platform.UnauthenticatedError) as refused:
+        await platform.tenant("no such key")
+    assert (refused.value.kind, refused.value.retry) == ("unauthenticated", "never")
+
+    acme = await tenant_of(platform, "acme", "tools:call")
+    with pytest.raises(mcp_platform.PermissionDeniedError) as denied:
+        await acme.list_tools()
+    assert denied.value.details == {"missing_scope": "tools:list"}
+    with pytest.raises(mcp_platform.InvalidInputError):
+        await acme.call_tool("fixture__nothing")
+    with pytest.raises(mcp_platform.InvalidInputError, match="arguments"):
+        await acme.call_tool("fixture__echo", {"a": {1}})
+    with pytest.raises(mcp_platform.InvalidInputError):
+        await acme.call_tool("fixture__echo", {"a": float("nan")})
+    with pytest.raises(TypeError):
+        await platform.create_tenant(1, 2)  # type: ignore[arg-type]
+
+
+async def test_bad_settings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(mcp_platform.InvalidInputError, match="did you mean `server`") as refused:
+        await mcp_platform.open(tmp_path, config={"sever": {}})
+    assert refused.value.details == {"field": "sever", "nearest": "server"}
+    with pytest.raises(mcp_platform.InvalidInputError, match="did you mean `command`"):
+        await mcp_platform.open(tmp_path, servers={"a": {"comand": "x"}})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(mcp_platform.UnavailableError, match="file"):
+        await mcp_platform.open(tmp_path / "file")
+
+
+async def test_a_closed_platform_refuses(opened: Opened) -> None:
+    platform = await opened()
+    acme = await tenant_of(platform, "acme")
+    await platform.close()
+    await platform.close()
+    with pytest.raises(mcp_platform.CancelledError):
+        await acme.list_tools()
+    with pytest.raises(mcp_platform.CancelledError):
+        await platform.create_tenant("late", "Late")
+
+
+async def test_servers_are_mounted_while_it_runs(opened: Opened, fixture_server: dict[str, Any]) -> None:
+    platform = await opened()
+    acme = await tenant_of(platform, "acme")
+    await platform.mount("later", fixture_server)
+    await acme.call_tool("later__echo", {"message": "hello"})
+    with pytest.raises(mcp_platform.ConflictError):
+        await platform.mount("fixture", fixture_server)
+    with pytest.raises(mcp_platform.InvalidInputError):
+        await platform.mount("a__b", fixture_server)
+    with pytest.raises(mcp_platform.UpstreamError):
+        await platform.mount("broken", {"command": "/bin/true"})
+
+
+async def test_many_calls_at_once(opened: Opened) -> None:
+    acme = await tenant_of(await opened(), "acme")
+    results = await asyncio.gather(*(acme.call_tool("fixture__echo", {"n": n}) for n in range(64)))
+    assert [result["structuredContent"]["n"] for result in results] == list(range(64))
+
+
+async def test_a_slow_call_holds_up_no_other_and_can_be_cancelled(opened: Opened) -> None:
+    acme = await tenant_of(await opened(), "acme")
+    await acme.call_tool("fixture__echo", {})
+    slow = asyncio.create_task(acme.call_tool("fixture__slow", {"ms": 30_000}))
+    async with asyncio.timeout(20):
+        await acme.call_tool("fixture__echo", {})
+        assert not slow.done()
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        await acme.call_tool("fixture__echo", {})
+
+
+async def test_a_call_ends_at_the_deadline(opened: Opened) -> None:
+    config = {"server": {"request_timeout_seconds": 1, "drain_seconds": 1}}
+    acme = await tenant_of(await opened(config=config), "acme")
+    await acme.call_tool("fixture__echo", {})
+    with pytest.raises(mcp_platform.DeadlineExceededError) as late:
+        await acme.call_tool("fixture__slow", {"ms": 30_000})
+    assert late.value.retry == "maybe"
+
+
+def test_the_event_loop_is_free_meanwhile_and_another_loop_is_fine(tmp_path: Path) -> None:
+    async def ticks() -> int:
+        platform = await mcp_platform.open(tmp_path)
+        opening = asyncio.create_task(platform.create_tenant("acme", "Acme"))
+        count = 0
+        while not opening.done():
+            await asyncio.sleep(0)
+            count += 1
+        await platform.close()
+        return count
+
+    assert asyncio.run(ticks()) > 1
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        _native.open("{}")
+
+
+def test_every_kind_has_a_class_below_the_base_that_survives_a_pickle() -> None:
+    assert set(errors.CLASSES) == set(_native._kinds())
+    for kind, cls in errors.CLASSES.items():
+        error = cls("why", operation="a.b", retry="maybe", details={"current_version": 3, "retry_after": 1.5})
+        copy = pickle.loads(pickle.dumps(error))
+        assert isinstance(copy, mcp_platform.McpPlatformError) and type(copy) is getattr(mcp_platform, cls.__name__)
+        assert (copy.kind, str(copy), copy.operation, copy.retry_after) == (kind, "why", "a.b", 1.5)
+    assert mcp_platform.ConflictError("x", details={"current_version": 3}).current == 3
