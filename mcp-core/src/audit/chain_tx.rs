@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A transaction on the place of one chain.
-pub(super) enum ChainTx<DB: Backend> {
+pub(crate) enum ChainTx<DB: Backend> {
     Platform(ControlTx<DB>),
     Tenant(TenantTx<DB>),
 }
@@ -20,21 +20,21 @@ pub(super) enum ChainTx<DB: Backend> {
 impl<DB: Backend> ChainTx<DB> {
     // PostgreSQL seals as the relay role, past this.
     #[cfg(feature = "sqlite")]
-    pub(super) fn conn(&mut self) -> &mut <DB as Database>::Connection {
+    pub(crate) fn conn(&mut self) -> &mut <DB as Database>::Connection {
         match self {
             Self::Platform(tx) => tx.conn(),
             Self::Tenant(tx) => tx.conn(),
         }
     }
 
-    pub(super) async fn append(&mut self, entry: &Entry) -> Result<()> {
+    pub(crate) async fn append(&mut self, entry: &Entry) -> Result<()> {
         match self {
             Self::Platform(tx) => tx.append(entry).await,
             Self::Tenant(tx) => tx.append(entry).await,
         }
     }
 
-    pub(super) async fn commit(self) -> Result<()> {
+    pub(crate) async fn commit(self) -> Result<()> {
         match self {
             Self::Platform(tx) => tx.commit().await,
             Self::Tenant(tx) => tx.commit().await,
@@ -43,13 +43,13 @@ impl<DB: Backend> ChainTx<DB> {
 }
 
 /// A read of the place of one chain.
-pub(super) enum ChainRead<DB: Backend> {
+pub(crate) enum ChainRead<DB: Backend> {
     Platform(ControlRead<DB>),
     Tenant(TenantRead<DB>),
 }
 
 impl<DB: Backend> ChainRead<DB> {
-    pub(super) fn conn(&mut self) -> &mut <DB as Database>::Connection {
+    pub(crate) fn conn(&mut self) -> &mut <DB as Database>::Connection {
         match self {
             Self::Platform(read) => read.conn(),
             Self::Tenant(read) => read.conn(),
@@ -57,8 +57,8 @@ impl<DB: Backend> ChainRead<DB> {
     }
 }
 
-/// The audit log's own way to a tenant's records: a service of the platform without any permission.
-pub(super) fn service_scope(scope: &PlatformScope, tenant: &TenantId) -> Scope {
+/// The platform's own way to a tenant's log: a service of the platform without any permission.
+pub(crate) fn service_scope(scope: &PlatformScope, tenant: &TenantId) -> Scope {
     let principal = Principal {
         id: scope.actor().clone(),
         kind: PrincipalKind::Service,

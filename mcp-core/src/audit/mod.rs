@@ -55,7 +55,7 @@
 //! ```
 
 #[cfg(feature = "sql")]
-mod chain_tx;
+pub(crate) mod chain_tx;
 #[cfg(feature = "sql")]
 mod checkpoint;
 #[cfg(feature = "sql")]

@@ -50,21 +50,7 @@ impl SqliteAudit {
 #[async_trait]
 impl AuditStore for SqliteAudit {
     async fn chains(&self, scope: &PlatformScope, after: Option<&Chain>, limit: u32) -> Result<Vec<Chain>> {
-        let mut behind = match after {
-            None => return Ok(vec![Chain::Platform]),
-            Some(Chain::Platform) => None,
-            Some(Chain::Tenant(tenant)) => Some(tenant.clone()),
-        };
-        loop {
-            let page = self.0.placements(scope, behind.as_ref(), limit).await?;
-            let Some(last) = page.last() else { return Ok(Vec::new()) };
-            behind = Some(last.tenant.clone());
-            let ready = page.into_iter().filter(|placement| placement.ready);
-            let chains: Vec<_> = ready.map(|placement| Chain::Tenant(placement.tenant)).collect();
-            if !chains.is_empty() {
-                return Ok(chains);
-            }
-        }
+        self.0.chains(scope, after, limit).await
     }
 
     async fn append(&self, scope: &PlatformScope, chain: &Chain, entries: &[Entry]) -> Result<()> {

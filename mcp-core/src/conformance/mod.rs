@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_cases;
+mod bus;
 mod cancel;
 mod lease;
 #[cfg(feature = "postgres")]
@@ -14,6 +15,7 @@ mod sql;
 mod sql_cases;
 
 pub use audit::{AuditHarness, run_audit};
+pub use bus::run_bus;
 pub use cancel::{Cut, cancel_at};
 pub use lease::run_leases;
 #[cfg(feature = "postgres")]

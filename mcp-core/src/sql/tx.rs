@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::{begin::uncancelled, fault::fault};
 use crate::{
-    audit::{AuditRecord, Entry},
+    audit::{AuditRecord, Chain, Entry},
     clock::{Clock, Timestamp},
     error::Result,
-    event::Event,
+    event::{Commits, Event},
     scope::TenantId,
 };
 
@@ -46,12 +46,22 @@ pub(crate) const PLATFORM: &str = "platform";
 pub(crate) struct Context {
     pub(crate) tasks: TaskTracker,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Wakes the relay of this process.
+    pub(crate) commits: Arc<Commits>,
+}
+
+impl Context {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { tasks: TaskTracker::new(), clock, commits: Arc::default() }
+    }
 }
 
 #[derive(Debug)]
 struct Open<DB: Backend> {
     tx: Transaction<'static, DB>,
     context: Context,
+    /// Whether there is something to publish after the commit.
+    emitted: bool,
 }
 
 impl<DB: Backend> Open<DB> {
@@ -59,6 +69,7 @@ impl<DB: Backend> Open<DB> {
         let now = self.context.clock.now();
         let event = event.at(now);
         DB::insert_event(&mut self.tx, chain, &event, now).await?;
+        self.emitted = true;
         Ok(event.id())
     }
 
@@ -72,9 +83,15 @@ impl<DB: Backend> Open<DB> {
         DB::insert_audit(&mut self.tx, chain, entry).await
     }
 
-    async fn commit(self) -> Result<()> {
-        let tx = self.tx;
-        let work = async move { tx.commit().await.map_err(|error| fault("sql.commit", error)) };
+    async fn commit(self, chain: Chain) -> Result<()> {
+        let (tx, commits) = (self.tx, self.emitted.then(|| self.context.commits.clone()));
+        let work = async move {
+            tx.commit().await.map_err(|error| fault("sql.commit", error))?;
+            if let Some(commits) = commits {
+                commits.mark(chain);
+            }
+            Ok(())
+        };
         uncancelled(&self.context.tasks, "sql.commit", work).await
     }
 
@@ -96,7 +113,7 @@ pub struct TenantTx<DB: Backend> {
 
 impl<DB: Backend> TenantTx<DB> {
     pub(crate) fn new(tx: Transaction<'static, DB>, context: Context, tenant: TenantId) -> Self {
-        Self { open: Open { tx, context }, tenant }
+        Self { open: Open { tx, context, emitted: false }, tenant }
     }
 
     /// The tenant whose data this reaches. Every statement names it: `WHERE tenant_id = ?`.
@@ -147,7 +164,7 @@ impl<DB: Backend> TenantTx<DB> {
     /// # Cancellation
     /// A commit that was started is finished even if this future is dropped.
     pub async fn commit(self) -> Result<()> {
-        self.open.commit().await
+        self.open.commit(Chain::Tenant(self.tenant)).await
     }
 
     /// Rolls back, and waits for it. Dropping does the same without waiting.
@@ -169,7 +186,7 @@ pub struct ControlTx<DB: Backend> {
 
 impl<DB: Backend> ControlTx<DB> {
     pub(crate) fn new(tx: Transaction<'static, DB>, context: Context) -> Self {
-        Self { open: Open { tx, context } }
+        Self { open: Open { tx, context, emitted: false } }
     }
 
     /// The connection, for the statements of the caller's backend.
@@ -209,7 +226,7 @@ impl<DB: Backend> ControlTx<DB> {
     /// # Errors
     /// As [`TenantTx::commit`].
     pub async fn commit(self) -> Result<()> {
-        self.open.commit().await
+        self.open.commit(Chain::Platform).await
     }
 
     /// Rolls back, and waits for it. As [`TenantTx::rollback`].

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
 use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
-use tokio_util::task::TaskTracker;
 
 use super::{
     ControlRead, ControlTx, PgConfig, TenantRead, TenantTx,
@@ -16,6 +15,7 @@ use crate::{
     audit::Chain,
     clock::Clock,
     error::{Error, ErrorKind, Result},
+    event::Commits,
     scope::{
         PlatformScope, Scope, TenantId,
         schema::{CONTROL_SCHEMA, DATA_SCHEMA},
@@ -80,7 +80,7 @@ impl PgKernel {
         let main = Db::new(&config, roles.app.clone(), config.connections);
         let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
         let relays = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
-        let context = Context { tasks: TaskTracker::new(), clock };
+        let context = Context::new(clock);
         let placements = cached::placements();
         let inner = Inner { config, roles, plan, context, main, tenants, relays, placements };
         inner.check().await?;
@@ -236,6 +236,35 @@ impl PgKernel {
     ) -> Result<Vec<Placement>> {
         let mut read = self.control_read(scope).await?;
         placement::page(read.conn(), after, limit).await
+    }
+
+    /// The next chains and outboxes behind `after`: the platform's, then those of all tenants that have a place.
+    pub(crate) async fn chains(
+        &self,
+        scope: &PlatformScope,
+        after: Option<&Chain>,
+        limit: u32,
+    ) -> Result<Vec<Chain>> {
+        let mut behind = match after {
+            None => return Ok(vec![Chain::Platform]),
+            Some(Chain::Platform) => None,
+            Some(Chain::Tenant(tenant)) => Some(tenant.clone()),
+        };
+        loop {
+            let page = self.placements(scope, behind.as_ref(), limit).await?;
+            let Some(last) = page.last() else { return Ok(Vec::new()) };
+            behind = Some(last.tenant.clone());
+            let ready = page.into_iter().filter(|placement| placement.ready);
+            let chains: Vec<_> = ready.map(|placement| Chain::Tenant(placement.tenant)).collect();
+            if !chains.is_empty() {
+                return Ok(chains);
+            }
+        }
+    }
+
+    /// Which chains had events committed by this process.
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.0.context.commits
     }
 
     /// The tenant's placement.

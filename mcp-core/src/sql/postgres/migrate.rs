@@ -23,9 +23,15 @@ const CONTROL: Migration = Migration {
     name: "placements and leases",
     sql: include_str!("../../../migrations/postgres/0002_control.sql"),
 };
+const PUBLISHED: Migration = Migration {
+    version: 3,
+    name: "published events",
+    sql: include_str!("../../../migrations/postgres/0003_published.sql"),
+};
 
 /// Core's own tables.
-pub(crate) const CORE: Migrations = Migrations { name: "core", control: &[LOG, CONTROL], tenant: &[LOG] };
+pub(crate) const CORE: Migrations =
+    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED], tenant: &[LOG, PUBLISHED] };
 
 /// Whether the schema has everything this program knows. Any role may ask.
 pub(crate) async fn is_current(conn: &mut PgConnection, schema: &str, plan: &Plan, set: Set) -> Result<bool> {

@@ -15,14 +15,20 @@ impl tx::Backend for Postgres {}
 
 impl tx::sealed::Rows for Postgres {
     async fn insert_event(conn: &mut PgConnection, chain: &str, event: &Event, now: Timestamp) -> Result<()> {
-        query("INSERT INTO outbox (tenant_id, id, envelope, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(chain)
-            .bind(event.id().to_string())
-            .bind(event.to_json()?)
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .or_fault("event.emit")?;
+        query(
+            "WITH event AS (
+                 INSERT INTO outbox (tenant_id, id, envelope, created_at) VALUES ($1, $2, $3, $4)
+                 RETURNING tenant_id, seq
+             )
+             INSERT INTO outbox_pending (tenant_id, seq) SELECT tenant_id, seq FROM event",
+        )
+        .bind(chain)
+        .bind(event.id().to_string())
+        .bind(event.to_json()?)
+        .bind(now.as_micros())
+        .execute(conn)
+        .await
+        .or_fault("event.emit")?;
         Ok(())
     }
 

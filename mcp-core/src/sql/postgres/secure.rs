@@ -100,8 +100,8 @@ const fn app_may(table: &str, bookkeeping: bool) -> Option<&'static str> {
     match table.as_bytes() {
         _ if bookkeeping => Some("SELECT"),
         b"audit" | b"outbox" => Some("SELECT, INSERT"),
-        b"audit_pending" => Some("INSERT"),
-        b"audit_seal" | b"audit_checkpoint" => Some("SELECT"),
+        b"audit_pending" | b"outbox_pending" => Some("INSERT"),
+        b"audit_seal" | b"audit_checkpoint" | b"outbox_published" => Some("SELECT"),
         b"placement" => Some("SELECT, INSERT"),
         _ => Some("SELECT, INSERT, UPDATE, DELETE"),
     }
@@ -111,7 +111,8 @@ const fn relay_may(table: &str, bookkeeping: bool) -> Option<&'static str> {
     match table.as_bytes() {
         _ if bookkeeping => Some("SELECT"),
         b"audit" | b"placement" => Some("SELECT"),
-        b"outbox" | b"audit_pending" => Some("SELECT, DELETE"),
+        b"outbox" | b"audit_pending" | b"outbox_pending" => Some("SELECT, DELETE"),
+        b"outbox_published" => Some("SELECT, INSERT, DELETE"),
         b"audit_seal" | b"audit_checkpoint" => Some("SELECT, INSERT"),
         b"lease" => Some("SELECT, INSERT, UPDATE"),
         _ => None,
@@ -133,6 +134,7 @@ async fn grant(
         Some("INSERT") => "GRANT INSERT ON {}.{} TO {}",
         Some("SELECT, INSERT") => "GRANT SELECT, INSERT ON {}.{} TO {}",
         Some("SELECT, DELETE") => "GRANT SELECT, DELETE ON {}.{} TO {}",
+        Some("SELECT, INSERT, DELETE") => "GRANT SELECT, INSERT, DELETE ON {}.{} TO {}",
         Some("SELECT, INSERT, UPDATE") => "GRANT SELECT, INSERT, UPDATE ON {}.{} TO {}",
         Some(_) => "GRANT SELECT, INSERT, UPDATE, DELETE ON {}.{} TO {}",
     };

@@ -4,12 +4,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use moka::future::Cache;
 use tokio::sync::OnceCell;
-use tokio_util::task::TaskTracker;
 
 use super::{ControlRead, ControlTx, SqliteConfig, TenantRead, TenantTx, db::Db, migrate, placement};
 use crate::{
+    audit::Chain,
     clock::Clock,
     error::{Error, Result},
+    event::Commits,
     scope::{PlatformScope, Scope, TenantId},
     sql::{
         IsolationMode, Migrations, Placement, SchemaName,
@@ -63,7 +64,7 @@ impl SqliteKernel {
         let control =
             Db::open(&config, &config.directory.join("control.db"), &plan, Set::Control, true).await?;
         let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
-        let context = Context { tasks: TaskTracker::new(), clock };
+        let context = Context::new(clock);
         let placements = cached::placements();
         Ok(Self(Arc::new(Inner {
             config,
@@ -221,6 +222,35 @@ impl SqliteKernel {
     ) -> Result<Vec<Placement>> {
         let mut read = self.control_read(scope).await?;
         placement::page(read.conn(), after, limit).await
+    }
+
+    /// The next chains and outboxes behind `after`: the platform's, then those of all tenants that have a place.
+    pub(crate) async fn chains(
+        &self,
+        scope: &PlatformScope,
+        after: Option<&Chain>,
+        limit: u32,
+    ) -> Result<Vec<Chain>> {
+        let mut behind = match after {
+            None => return Ok(vec![Chain::Platform]),
+            Some(Chain::Platform) => None,
+            Some(Chain::Tenant(tenant)) => Some(tenant.clone()),
+        };
+        loop {
+            let page = self.placements(scope, behind.as_ref(), limit).await?;
+            let Some(last) = page.last() else { return Ok(Vec::new()) };
+            behind = Some(last.tenant.clone());
+            let ready = page.into_iter().filter(|placement| placement.ready);
+            let chains: Vec<_> = ready.map(|placement| Chain::Tenant(placement.tenant)).collect();
+            if !chains.is_empty() {
+                return Ok(chains);
+            }
+        }
+    }
+
+    /// Which chains had events committed by this process.
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.0.context.commits
     }
 
     /// The tenant's placement.

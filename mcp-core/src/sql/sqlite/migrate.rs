@@ -22,9 +22,15 @@ const CONTROL: Migration = Migration {
     name: "placements and leases",
     sql: include_str!("../../../migrations/sqlite/0002_control.sql"),
 };
+const PUBLISHED: Migration = Migration {
+    version: 3,
+    name: "published events",
+    sql: include_str!("../../../migrations/sqlite/0003_published.sql"),
+};
 
 /// Core's own tables.
-pub(crate) const CORE: Migrations = Migrations { name: "core", control: &[LOG, CONTROL], tenant: &[LOG] };
+pub(crate) const CORE: Migrations =
+    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED], tenant: &[LOG, PUBLISHED] };
 
 pub(crate) async fn is_current(conn: &mut SqliteConnection, plan: &Plan, set: Set) -> Result<bool> {
     let mut applied = Vec::new();
