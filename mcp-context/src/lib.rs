@@ -1,6 +1,8 @@
-//! What is remembered: contexts with their messages, for many tenants and many writers at once.
+//! What is remembered: contexts with their messages, and semantic memory, for many tenants and many writers at
+//! once.
 //!
-//! [`context`] holds conversations and the data around them; a change and its event are one. Stores are traits
+//! [`context`] holds conversations and the data around them; a change and its event are one. [`memory`] holds
+//! texts that are recalled by words and by meaning. Stores are traits
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suites in `conformance` (feature `conformance`) show.
 //!
@@ -42,6 +44,9 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
+#[cfg(feature = "http-api")]
+pub mod http_api;
+pub mod memory;
 mod page;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;

@@ -10,11 +10,18 @@ use mcp_core::{
 pub const SQLITE_MIGRATIONS: Migrations = Migrations {
     name: "context",
     control: &[],
-    tenant: &[Migration {
-        version: 1,
-        name: "contexts, messages",
-        sql: include_str!("../migrations/sqlite/0001_contexts.sql"),
-    }],
+    tenant: &[
+        Migration {
+            version: 1,
+            name: "contexts, messages",
+            sql: include_str!("../migrations/sqlite/0001_contexts.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "memories",
+            sql: include_str!("../migrations/sqlite/0002_memories.sql"),
+        },
+    ],
 };
 
 /// What this crate stores in PostgreSQL, for `PgKernel::install` and `PgKernel::connect`.
@@ -22,11 +29,18 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
 pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
     name: "context",
     control: &[],
-    tenant: &[Migration {
-        version: 1,
-        name: "contexts, messages",
-        sql: include_str!("../migrations/postgres/0001_contexts.sql"),
-    }],
+    tenant: &[
+        Migration {
+            version: 1,
+            name: "contexts, messages",
+            sql: include_str!("../migrations/postgres/0001_contexts.sql"),
+        },
+        Migration {
+            version: 2,
+            name: "memories",
+            sql: include_str!("../migrations/postgres/0002_memories.sql"),
+        },
+    ],
 };
 
 /// A stored row that does not parse.

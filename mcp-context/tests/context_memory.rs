@@ -7,11 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mcp_context::{
     Page,
-    conformance::{self, CONTEXT_STORE, ContextHarness},
+    conformance::{self, CONTEXT_STORE, ContextHarness, MEMORY_STORE},
     context::{
         Append, Appended, Context, ContextHead, ContextId, ContextQuery, ContextStore, MemoryContextStore,
         Message, MessageQuery, NewContext,
     },
+    memory::{MemoryStore, ReferenceMemoryStore},
 };
 use mcp_core::{ErrorKind, Result, Scope};
 use serde_json::{Map, Value};
@@ -29,6 +30,16 @@ async fn context_store() {
     let report = conformance::run(CONTEXT_STORE, async || {
         let store = MemoryContextStore::default();
         harness(Arc::new(store.clone()), store)
+    });
+    if let Some(failures) = report.await.failures() {
+        panic!("{failures}");
+    }
+}
+
+#[tokio::test]
+async fn memory_store() {
+    let report = conformance::run(MEMORY_STORE, async || {
+        Arc::new(ReferenceMemoryStore::default()) as Arc<dyn MemoryStore>
     });
     if let Some(failures) = report.await.failures() {
         panic!("{failures}");

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use mcp_context::{
     POSTGRES_MIGRATIONS,
-    conformance::{self, CONTEXT_STORE, ContextHarness, TENANTS},
+    conformance::{self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, TENANTS},
     context::{ContextLimits, PostgresContextStore},
+    memory::{MemoryStore, PostgresMemoryStore},
 };
 use mcp_core::{
     Scope,
@@ -53,16 +54,25 @@ async fn events(kernel: PgKernel, scope: Scope) -> mcp_core::Result<Vec<Event>> 
     Ok(rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect())
 }
 
-async fn kept_in(mode: IsolationMode) {
+fn contexts(kernel: &PgKernel) -> Arc<ContextHarness> {
+    let store = Arc::new(PostgresContextStore::new(kernel.clone(), ContextLimits::default()));
+    let kernel = kernel.clone();
+    Arc::new(ContextHarness { store, events: Box::new(move |scope| Box::pin(events(kernel.clone(), scope))) })
+}
+
+fn memories(kernel: &PgKernel) -> Arc<dyn MemoryStore> {
+    Arc::new(PostgresMemoryStore::new(kernel.clone()))
+}
+
+async fn kept_in<T: ?Sized>(mode: IsolationMode, suite: &[Check<T>], store: impl Fn(&PgKernel) -> Arc<T>) {
     let used = Mutex::new(Vec::new());
-    let report = conformance::run(CONTEXT_STORE, async || {
+    let report = conformance::run(suite, async || {
         let (database, kernel) = database(mode).await;
         used.lock().unwrap().push((database, kernel.clone()));
-        let store = Arc::new(PostgresContextStore::new(kernel.clone(), ContextLimits::default()));
-        let events = move |scope| Box::pin(events(kernel.clone(), scope)) as _;
-        Arc::new(ContextHarness { store, events: Box::new(events) })
-    });
-    if let Some(failures) = report.await.failures() {
+        store(&kernel)
+    })
+    .await;
+    if let Some(failures) = report.failures() {
         panic!("{failures}");
     }
     for (database, kernel) in used.into_inner().unwrap() {
@@ -77,15 +87,22 @@ async fn kept_in(mode: IsolationMode) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn context_store_in_mode_row() {
-    kept_in(IsolationMode::Row).await;
+    kept_in(IsolationMode::Row, CONTEXT_STORE, contexts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn context_store_in_mode_schema() {
-    kept_in(IsolationMode::Schema).await;
+    kept_in(IsolationMode::Schema, CONTEXT_STORE, contexts).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn context_store_in_mode_database() {
-    kept_in(IsolationMode::Database).await;
+    kept_in(IsolationMode::Database, CONTEXT_STORE, contexts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_store_in_every_mode() {
+    for mode in IsolationMode::ALL {
+        kept_in(mode, MEMORY_STORE, memories).await;
+    }
 }

@@ -9,8 +9,9 @@ use std::{
 
 use mcp_context::{
     SQLITE_MIGRATIONS,
-    conformance::{self, CONTEXT_STORE, ContextHarness, TENANTS},
+    conformance::{self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, TENANTS},
     context::{Append, ContextLimits, NewContext, NewMessage, Role, SqliteContextStore},
+    memory::{MemoryStore, SqliteMemoryStore},
 };
 use mcp_core::{
     Scope,
@@ -59,14 +60,18 @@ fn harness(kernel: &SqliteKernel) -> Arc<ContextHarness> {
     Arc::new(ContextHarness { store, events: Box::new(move |scope| Box::pin(events(kernel.clone(), scope))) })
 }
 
-async fn kept_in(mode: IsolationMode) {
+async fn kept_in<T: ?Sized>(
+    mode: IsolationMode,
+    suite: &[Check<T>],
+    store: impl Fn(&SqliteKernel) -> Arc<T>,
+) {
     let directories = Mutex::new(Vec::<TempDir>::new());
-    let report = conformance::run(CONTEXT_STORE, async || {
+    let report = conformance::run(suite, async || {
         let directory = tempfile::tempdir().unwrap();
         let kernel = open(directory.path()).await;
         provision(&kernel, mode).await;
         directories.lock().unwrap().push(directory);
-        harness(&kernel)
+        store(&kernel)
     });
     if let Some(failures) = report.await.failures() {
         panic!("{failures}");
@@ -74,13 +79,23 @@ async fn kept_in(mode: IsolationMode) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn memory_store_in_both_modes() {
+    for mode in [IsolationMode::Database, IsolationMode::Row] {
+        kept_in(mode, MEMORY_STORE, |kernel| {
+            Arc::new(SqliteMemoryStore::new(kernel.clone())) as Arc<dyn MemoryStore>
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn context_store_in_mode_database() {
-    kept_in(IsolationMode::Database).await;
+    kept_in(IsolationMode::Database, CONTEXT_STORE, harness).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn context_store_in_mode_row() {
-    kept_in(IsolationMode::Row).await;
+    kept_in(IsolationMode::Row, CONTEXT_STORE, harness).await;
 }
 
 #[tokio::test]

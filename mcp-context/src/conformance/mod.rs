@@ -23,6 +23,7 @@
 //! ```
 
 mod contexts;
+mod memories;
 mod races;
 
 use std::{fmt, sync::Arc};
@@ -34,6 +35,7 @@ use mcp_core::{
 };
 
 pub use contexts::{CONTEXT_STORE, ContextHarness, Events};
+pub use memories::{Letters, MEMORY_STORE};
 
 /// The tenants that exist in every harness.
 pub const TENANTS: [&str; 2] = ["acme", "globex"];

@@ -1,0 +1,156 @@
+//! Memories in SQLite, their words in FTS5.
+
+use async_trait::async_trait;
+use mcp_core::{
+    Result, Scope,
+    audit::AuditRecord,
+    sql::{OrFault as _, sqlite::SqliteKernel},
+};
+use sqlx::{query, query_as, query_scalar};
+
+use super::{
+    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, Vector, check,
+    row::{self, MemoryRow},
+    store::{MAX_VECTORS, not_found},
+    vector,
+};
+
+/// A [`MemoryStore`] in SQLite, on a kernel that was opened with
+/// [`SQLITE_MIGRATIONS`](crate::SQLITE_MIGRATIONS).
+///
+/// In isolation mode `row` the words of all tenants are in one index, so how rare a word is counts over all of
+/// them; what is found is each tenant's own.
+#[derive(Debug, Clone)]
+pub struct SqliteMemoryStore(SqliteKernel);
+
+impl SqliteMemoryStore {
+    /// A store on `kernel`.
+    #[must_use]
+    pub const fn new(kernel: SqliteKernel) -> Self {
+        Self(kernel)
+    }
+}
+
+#[async_trait]
+impl MemoryStore for SqliteMemoryStore {
+    async fn same(&self, scope: &Scope, namespace: &Namespace, text: &str) -> Result<Option<Memory>> {
+        let mut read = self.0.read(scope).await?;
+        let found: Option<MemoryRow> = query_as(row::SAME)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .bind(check::fingerprint(text))
+            .fetch_optional(read.conn())
+            .await
+            .or_fault("memory.read")?;
+        found.map(row::memory).transpose()
+    }
+
+    async fn put(&self, scope: &Scope, new: NewMemory, vector: Option<(&str, &[f32])>) -> Result<Stored> {
+        let metadata = check::memory(&new)?;
+        let mut tx = self.0.begin(scope).await?;
+        let memory = row::created(scope, new, tx.now());
+        let digest = check::fingerprint(&memory.text);
+        let inserted = query(row::INSERT)
+            .bind(scope.tenant().as_str())
+            .bind(memory.id.to_string())
+            .bind(memory.namespace.as_str())
+            .bind(digest.clone())
+            .bind(&memory.text)
+            .bind(metadata)
+            .bind(&memory.author)
+            .bind(memory.created_at.as_micros())
+            .bind(vector.map(|(model, _)| model))
+            .bind(vector.map(|(_, numbers)| vector::to_bytes(numbers)))
+            .execute(tx.conn())
+            .await
+            .or_fault("memory.remember")?;
+        if inserted.rows_affected() == 0 {
+            let there: MemoryRow = query_as(row::SAME)
+                .bind(scope.tenant().as_str())
+                .bind(memory.namespace.as_str())
+                .bind(digest)
+                .fetch_one(tx.conn())
+                .await
+                .or_fault("memory.remember")?;
+            tx.rollback().await?;
+            return Ok(Stored { memory: row::memory(there)?, new: false });
+        }
+        tx.emit(row::event(scope, "remembered", &memory.id, memory.namespace.as_str())).await?;
+        tx.commit().await?;
+        Ok(Stored { memory, new: true })
+    }
+
+    async fn by_words(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        words: &[String],
+        limit: u32,
+    ) -> Result<Vec<MemoryId>> {
+        // Each word in quotes is a word and no operator; they hold letters and digits alone.
+        let wanted = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" OR ");
+        let mut read = self.0.read(scope).await?;
+        let ids: Vec<String> = query_scalar(
+            "SELECT m.id FROM memory_words AS w JOIN memory AS m ON m.row_id = w.rowid
+             WHERE memory_words MATCH $3 AND m.tenant_id = $1 AND m.namespace = $2
+             ORDER BY bm25(memory_words), m.row_id DESC LIMIT $4",
+        )
+        .bind(scope.tenant().as_str())
+        .bind(namespace.as_str())
+        .bind(wanted)
+        .bind(i64::from(limit))
+        .fetch_all(read.conn())
+        .await
+        .or_fault("memory.recall")?;
+        ids.iter().map(|id| row::id(id)).collect()
+    }
+
+    async fn vectors(&self, scope: &Scope, namespace: &Namespace, model: &str) -> Result<Vec<Vector>> {
+        let mut read = self.0.read(scope).await?;
+        let rows: Vec<(String, Vec<u8>)> = query_as(
+            "SELECT id, vector FROM memory WHERE tenant_id = $1 AND namespace = $2 AND model = $3
+             ORDER BY row_id DESC LIMIT $4",
+        )
+        .bind(scope.tenant().as_str())
+        .bind(namespace.as_str())
+        .bind(model)
+        .bind(i64::from(MAX_VECTORS))
+        .fetch_all(read.conn())
+        .await
+        .or_fault("memory.recall")?;
+        let read = |(id, bytes): (String, Vec<u8>)| {
+            Ok(Vector { id: row::id(&id)?, numbers: vector::from_bytes(&bytes)? })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    async fn get(&self, scope: &Scope, ids: &[MemoryId]) -> Result<Vec<Memory>> {
+        let mut read = self.0.read(scope).await?;
+        let mut found = Vec::new();
+        for id in ids {
+            let memory: Option<MemoryRow> = query_as(row::BY_ID)
+                .bind(scope.tenant().as_str())
+                .bind(id.to_string())
+                .fetch_optional(read.conn())
+                .await
+                .or_fault("memory.recall")?;
+            found.extend(memory.map(row::memory).transpose()?);
+        }
+        Ok(found)
+    }
+
+    async fn forget(&self, scope: &Scope, id: &MemoryId) -> Result<()> {
+        const OPERATION: &str = "memory.forget";
+        let mut tx = self.0.begin(scope).await?;
+        let gone: Option<String> = query_scalar(row::DELETE)
+            .bind(scope.tenant().as_str())
+            .bind(id.to_string())
+            .fetch_optional(tx.conn())
+            .await
+            .or_fault(OPERATION)?;
+        let namespace = gone.ok_or_else(not_found)?;
+        tx.emit(row::event(scope, "forgotten", id, &namespace)).await?;
+        tx.audit(AuditRecord::done(scope, OPERATION, format!("memory/{id}"))).await?;
+        tx.commit().await
+    }
+}

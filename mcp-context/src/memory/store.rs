@@ -1,0 +1,93 @@
+//! Where memories are kept.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use mcp_core::{Error, Result, Scope};
+
+use super::{Memory, MemoryId, Namespace, NewMemory};
+
+/// Most vectors a namespace is searched by: the newest.
+pub const MAX_VECTORS: u32 = 10_000;
+
+/// A memory's vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vector {
+    /// Whose it is.
+    pub id: MemoryId,
+    /// The vector.
+    pub numbers: Vec<f32>,
+}
+
+/// What putting a memory came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The memory.
+    pub memory: Memory,
+    /// Whether it is new; false where the namespace had the same text already.
+    pub new: bool,
+}
+
+/// Keeps memories, with their vectors where there are any. [`Memories`](super::Memories) stands above it.
+///
+/// Promises:
+/// - **Once**: a text is in a namespace once, however many put it at the same time; whoever comes later is
+///   answered with what is there.
+/// - **Found by its words**: [`by_words`](Self::by_words) finds what holds at least one of the words, in any
+///   case, what holds more or rarer ones first.
+/// - **Namespaces and tenants are kept apart**: nothing of one is found in another, and another tenant's memory
+///   is [`NotFound`](mcp_core::ErrorKind::NotFound) like one that never was.
+/// - **One change, one event**: a memory and its event are committed together or not at all, its removal with an
+///   audit record too.
+///
+/// # Cancellation
+/// A call dropped before it answers has happened whole or not at all.
+#[async_trait]
+pub trait MemoryStore: Send + Sync + fmt::Debug {
+    /// The memory with this text, if the namespace has it.
+    ///
+    /// # Errors
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable).
+    async fn same(&self, scope: &Scope, namespace: &Namespace, text: &str) -> Result<Option<Memory>>;
+
+    /// Puts a memory, with the name of the model that made its vector and the vector.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) and [`TooLarge`](mcp_core::ErrorKind::TooLarge) that
+    /// name the field; `Unavailable`.
+    async fn put(&self, scope: &Scope, new: NewMemory, vector: Option<(&str, &[f32])>) -> Result<Stored>;
+
+    /// The ids of at most `limit` memories with these words, best first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn by_words(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        words: &[String],
+        limit: u32,
+    ) -> Result<Vec<MemoryId>>;
+
+    /// The newest [`MAX_VECTORS`] vectors that `model` made in a namespace.
+    ///
+    /// # Errors
+    /// [`Corrupted`](mcp_core::ErrorKind::Corrupted), `Unavailable`.
+    async fn vectors(&self, scope: &Scope, namespace: &Namespace, model: &str) -> Result<Vec<Vector>>;
+
+    /// The memories with these ids (at most 200) in any order; those that are gone are left out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn get(&self, scope: &Scope, ids: &[MemoryId]) -> Result<Vec<Memory>>;
+
+    /// Removes a memory.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    async fn forget(&self, scope: &Scope, id: &MemoryId) -> Result<()>;
+}
+
+pub(super) fn not_found() -> Error {
+    Error::not_found("memory.forget", "there is no such memory")
+}
