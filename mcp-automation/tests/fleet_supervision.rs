@@ -43,8 +43,39 @@ async fn tenants_share_a_process_only_where_the_operator_says_so() {
     let names: Vec<_> = fleet.names(&scope("acme")).iter().map(ToString::to_string).collect();
     assert_eq!(names, ["own", "shared"]);
     assert_eq!(fleet.tenant_status(&scope("acme")).len(), 2);
-    fleet.stop_tenant(&operator(), scope("acme").tenant()).await;
-    assert_eq!(fleet.status(&operator()).len(), 2, "other's own one and the shared one are left");
+    fleet.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_closed_tenant_has_no_process_and_gets_none_until_it_is_opened() {
+    let mark = unique();
+    let mut shared = python("shared", "legacy");
+    shared.stateless = true;
+    let fleet = fleet(vec![with_env(python("own", "legacy"), "MARK", &mark), shared], config());
+    let (acme, other) = (scope("acme"), scope("other"));
+    for (tenant, server) in [(&acme, "own"), (&other, "own"), (&acme, "shared")] {
+        fleet.connect(tenant, &name(server)).await.unwrap();
+    }
+    assert_eq!(marked(&mark).len(), 2);
+
+    fleet.close_tenants(&operator(), [acme.tenant().clone()].into());
+    for server in ["own", "shared"] {
+        let error = fleet.connect(&acme, &name(server)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        fleet.connect(&other, &name(server)).await.unwrap();
+    }
+
+    let one_left = async {
+        while marked(&mark).len() != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), one_left).await.unwrap();
+
+    fleet.close_tenants(&operator(), [other.tenant().clone()].into());
+    none_left(&mark, Duration::from_secs(10)).await;
+    fleet.connect(&acme, &name("own")).await.unwrap();
+    assert_eq!(marked(&mark).len(), 1);
     fleet.shutdown(Duration::ZERO).await;
 }
 

@@ -25,6 +25,7 @@ mod table;
 mod usage;
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -112,15 +113,19 @@ impl Fleet {
         }
     }
 
-    /// Stops every instance of a tenant and waits until they are gone. Its next use starts them again.
-    pub async fn stop_tenant(&self, scope: &PlatformScope, tenant: &TenantId) {
-        tracing::info!(actor = %scope.actor(), reason = scope.reason(), %tenant, "stop tenant");
-        let instances = self.shared.matching(|key| key.tenant.as_ref() == Some(tenant));
-        for instance in &instances {
-            instance.stop.cancel();
-        }
-        for instance in instances {
-            instance.gone().await;
+    /// Closes these tenants and opens all others: a closed one is refused
+    /// ([`Unavailable`](ErrorKind::Unavailable)), and its own instances stop, whoever uses them; nobody has to
+    /// wait for that.
+    pub fn close_tenants(&self, scope: &PlatformScope, closed: HashSet<TenantId>) {
+        let mut table = self.shared.table();
+        table.closed = closed;
+        for instance in table.all() {
+            let Some(tenant) = &instance.key.tenant else { continue };
+            if table.closed.contains(tenant) && !instance.stop.is_cancelled() {
+                let server = &instance.key.server;
+                tracing::info!(actor = %scope.actor(), reason = scope.reason(), %server, %tenant, "stop");
+                instance.stop.cancel();
+            }
         }
     }
 

@@ -75,6 +75,10 @@ impl Shared {
     fn instance(self: &Arc<Self>, scope: &Scope, server: &ServerName) -> Result<Arc<Instance>> {
         self.check_open(server)?;
         let mut table = self.table();
+        if table.closed.contains(scope.tenant()) {
+            let why = "the tenant is suspended, or was until now".to_owned();
+            return Err(named(server, ErrorKind::Unavailable, why));
+        }
         let Some(served) = table.find(server).cloned() else {
             return Err(named(server, ErrorKind::NotFound, "there is no such server".to_owned()));
         };

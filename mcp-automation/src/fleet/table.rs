@@ -1,8 +1,11 @@
 //! Which servers there are, and which instances of them run.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use mcp_core::{Error, ErrorKind, Result, error::Detail};
+use mcp_core::{Error, ErrorKind, Result, error::Detail, scope::TenantId};
 
 use super::{
     instance::{Instance, Key},
@@ -18,6 +21,8 @@ pub(super) struct Table {
     pub(super) instances: HashMap<Key, Arc<Instance>>,
     /// Instances that take no new calls and end those in flight.
     pub(super) leaving: Vec<Arc<Instance>>,
+    /// Tenants that may use no server.
+    pub(super) closed: HashSet<TenantId>,
 }
 
 impl Table {

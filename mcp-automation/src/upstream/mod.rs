@@ -154,6 +154,7 @@ pub trait Upstreams: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`NotFound`](mcp_core::ErrorKind::NotFound) for a name the tenant has not,
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) for a tenant that is closed,
     /// [`Upstream`](mcp_core::ErrorKind::Upstream) with a retry hint while the server is backing off; the
     /// reason is in its context alone, as it is for operators.
     ///

@@ -75,6 +75,8 @@ impl Platform {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (until, folding) = (stop.clone(), metrics.clone());
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
+        let closing = close_suspended(administration.tenancy(), Arc::clone(&fleet))?;
+        tasks.spawn(stop.clone().run_until_cancelled_owned(closing));
         tasks.close();
         let limiter = Arc::new(GcraLimiter::default());
         Ok(Self {
@@ -179,6 +181,22 @@ impl Platform {
     pub async fn readiness(&self) -> Readiness {
         Readiness::look(&self.administration, &self.fleet).await
     }
+}
+
+/// Nothing runs for a tenant that is suspended, here or by another replica or a command.
+fn close_suspended(tenancy: &Tenancy, fleet: Arc<Fleet>) -> Result<impl Future<Output = ()> + use<>> {
+    let scope = PlatformScope::new(PrincipalId::parse("platform")?, "a tenant was suspended or resumed");
+    let mut suspended = tenancy.directory().suspended();
+    Ok(async move {
+        loop {
+            let closed = suspended.borrow_and_update().clone();
+            fleet.close_tenants(&scope, closed);
+            // The directory is gone with the platform.
+            if suspended.changed().await.is_err() {
+                return;
+            }
+        }
+    })
 }
 
 /// Reads the operators' `.mcp.json`; where the default one is missing there are no servers.

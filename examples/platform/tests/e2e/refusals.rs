@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{
     Served, fixture,
     http::{Answer, Attempt},
+    processes,
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -164,6 +165,33 @@ async fn a_suspended_tenant_is_refused_and_its_call_in_flight_ends() {
     while list(globex.expose()).send().await.status != StatusCode::OK {
         assert!(resumed.elapsed() < Duration::from_secs(10), "the tenant stays suspended");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_runs_on_for_a_suspended_tenant() {
+    let mark = uuid::Uuid::new_v4().to_string();
+    let served = Served::start(&json!({ "fixture": fixture(&mark, &[]) }), "");
+    let (acme, globex) = (served.tenant("acme"), served.tenant("globex"));
+    let list = |token: &str| Attempt::list(&served.url).bearer(token);
+    assert_eq!(list(acme.expose()).send().await.status, StatusCode::OK);
+    let of_acme = processes::marked(&mark);
+    assert_eq!(list(globex.expose()).send().await.status, StatusCode::OK);
+    let both = processes::marked(&mark).len();
+    assert!(!of_acme.is_empty() && both > of_acme.len());
+
+    served.command(&["tenant", "suspend", "globex"]);
+    // Far less than the time after which an unused server is stopped.
+    processes::eventually("the suspended tenant's server is stopped", Duration::from_secs(15), || {
+        processes::marked(&mark) == of_acme
+    });
+    assert_eq!(list(acme.expose()).send().await.status, StatusCode::OK);
+
+    served.command(&["tenant", "resume", "globex"]);
+    let resumed = Instant::now();
+    while list(globex.expose()).send().await.status != StatusCode::OK {
+        assert!(resumed.elapsed() < Duration::from_secs(10), "the tenant stays suspended");
+    }
+    assert_eq!(processes::marked(&mark).len(), both);
 }
 
 #[tokio::test(flavor = "multi_thread")]

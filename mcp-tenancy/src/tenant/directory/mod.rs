@@ -1,7 +1,7 @@
 //! What every request asks: which tenants there are, right now, without asking the database.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -11,7 +11,10 @@ use mcp_core::{
     scope::{PrincipalId, TenantId},
 };
 use moka::future::Cache;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{MAX_PAGE, Tenant, TenantStore};
@@ -90,6 +93,7 @@ struct State {
     fresh_at: Instant,
     /// Set once the hold has passed and the tokens are cancelled.
     lost: bool,
+    suspended: watch::Sender<HashSet<TenantId>>,
 }
 
 impl TenantDirectory {
@@ -99,7 +103,13 @@ impl TenantDirectory {
     /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if the store does not answer.
     pub async fn open(store: Arc<dyn TenantStore>, config: DirectoryConfig) -> Result<Arc<Self>> {
         let scope = PlatformScope::new(PrincipalId::parse("tenant-directory")?, "follow changes to tenants");
-        let state = State { tenants: HashMap::new(), revision: 0, fresh_at: Instant::now(), lost: false };
+        let state = State {
+            tenants: HashMap::new(),
+            revision: 0,
+            fresh_at: Instant::now(),
+            lost: false,
+            suspended: watch::Sender::default(),
+        };
         let directory = Self {
             store,
             scope,
@@ -208,6 +218,13 @@ impl TenantDirectory {
         self.get(id)
     }
 
+    /// The tenants that may not be used, as far as the directory has seen; for whoever stops what works for them.
+    /// The store being away for longer than the hold suspends nobody.
+    #[must_use]
+    pub fn suspended(&self) -> watch::Receiver<HashSet<TenantId>> {
+        self.read(|state| state.suspended.subscribe())
+    }
+
     /// How long ago the store was asked the last question it answered: what readiness and metrics show.
     #[must_use]
     pub fn age(&self) -> Duration {
@@ -253,6 +270,10 @@ impl State {
                 closed
             }
         };
+        self.suspended.send_if_modified(|suspended| match tenant.is_active() {
+            true => suspended.remove(&tenant.id),
+            false => suspended.insert(tenant.id.clone()),
+        });
         self.tenants.insert(tenant.id.clone(), Arc::new(KnownTenant { tenant, closed }));
     }
 

@@ -85,9 +85,13 @@ async fn a_suspension_made_elsewhere_closes_within_a_second() {
     let Running { store, directory, scope, acme } = running().await;
     let known = directory.get(&acme).unwrap().unwrap();
     assert!(known.tenant().is_active());
+    let mut suspended = directory.suspended();
+    assert!(suspended.borrow_and_update().is_empty());
     let start = Instant::now();
     store.suspend(&scope, &acme).await.unwrap();
     known.closed().cancelled().await;
+    suspended.changed().await.unwrap();
+    assert_eq!(*suspended.borrow_and_update(), [acme.clone()].into());
     assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
     assert!(!directory.get(&acme).unwrap().unwrap().tenant().is_active());
 
@@ -96,6 +100,7 @@ async fn a_suspension_made_elsewhere_closes_within_a_second() {
     let resumed = directory.get(&acme).unwrap().unwrap();
     assert!(resumed.tenant().is_active() && !resumed.closed().is_cancelled());
     assert!(known.closed().is_cancelled(), "what was closed stays closed");
+    assert!(suspended.borrow().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
