@@ -1,4 +1,5 @@
 //! Another release of a server, while calls go on.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 

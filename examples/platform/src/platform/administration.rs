@@ -1,6 +1,9 @@
 //! What works above tenants: stores, tenancy and audit, without listeners or servers.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use mcp_core::{
     Error, PlatformScope, Result,
@@ -38,6 +41,7 @@ impl Administration {
             let directory = config.data.dir.display();
             Error::unavailable("data.dir", format!("cannot make the directory {directory}: {error}"))
         })?;
+        warn_of_others(&config.data.dir).await;
         let database = Database::open(config).await?;
         let master = MasterKey::load_or_create(&master_key_file(config))?;
         let tenancy = Tenancy::open(database.tenancy(tokens(config), master)).await?;
@@ -94,6 +98,26 @@ impl Administration {
         self.database.close().await;
     }
 }
+
+/// A directory that was there already keeps its mode, which may be on purpose; key files have their own, but the
+/// files of an embedded database are as open as the directory is.
+#[cfg(unix)]
+async fn warn_of_others(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    // One that cannot be looked at fails where it is used.
+    let Ok(found) = tokio::fs::metadata(directory).await else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let directory = directory.display();
+        tracing::warn!(
+            mode = format!("{mode:o}"),
+            "others on this machine can look into the data directory {directory}; run `chmod 700 {directory}`"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+async fn warn_of_others(_: &Path) {}
 
 fn master_key_file(config: &Config) -> PathBuf {
     match config.auth.master_key_file.as_os_str().is_empty() {

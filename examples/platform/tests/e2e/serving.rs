@@ -1,13 +1,19 @@
 //! The listeners: operations, browsers, TLS, and the way down.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::support::{Served, fixture, http::Attempt};
+use crate::support::{Served, binary, fixture, http::Attempt, processes};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_see_metrics_and_readiness_and_the_public_sees_neither() {
@@ -128,4 +134,24 @@ async fn tls_shows_a_renewed_certificate_without_a_restart() {
         assert!(began.elapsed() < Duration::from_secs(20), "the old certificate is still shown");
     }
     assert!(served.stop().success());
+}
+
+#[test]
+fn a_data_directory_that_others_can_look_into_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (mode, is_warned_of) in [(0o755, true), (0o700, false)] {
+        let served = Served::prepare(&json!({}), "");
+        let data = served.path().join("mcp-platform-data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut serve = binary();
+        serve.arg("serve").current_dir(served.path()).stdin(Stdio::null());
+        let mut process = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let started = said.next();
+        processes::terminate(process.id());
+        let log = String::from_utf8(process.wait_with_output().unwrap().stderr).unwrap();
+        assert!(started.is_some(), "{log}");
+        assert_eq!(log.contains("run `chmod 700 "), is_warned_of, "{mode:o}: {log}");
+    }
 }
