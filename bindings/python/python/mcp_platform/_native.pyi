@@ -3,7 +3,7 @@
 from asyncio import Future
 from typing import final
 
-__all__: list[str]
+__all__ = ["Platform", "Tenant", "_close_all", "_kinds", "_run_launcher", "open"]
 
 def open(options: str) -> Future[Platform]: ...
 def _kinds() -> list[str]: ...
