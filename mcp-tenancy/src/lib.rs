@@ -78,6 +78,8 @@ pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod operator;
+#[cfg(feature = "http-api")]
+mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 mod tenancy;

@@ -39,6 +39,8 @@ const NPM: &[(&str, &[&str])] = &[
 const PYTHON: &[(&str, &[&str])] = &[
     ("client", &["mcp==2.3.0"]),
     ("time", &["mcp-server-time==2026.10.19"]),
+    // What holds the REST API to its OpenAPI document.
+    ("schemathesis", &["schemathesis==4.32.5"]),
     ("openai", &["openai==3.54.0"]),
     (
         PYTHON_BINDING,

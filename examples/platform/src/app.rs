@@ -39,13 +39,14 @@ pub fn app(platform: &Arc<Platform>) -> Result<Router> {
     let (tenants, operators) = (tenant_stack(platform), operator_stack(platform));
     // Two ways in that share nothing: a key of one is nobody on the other.
     let by_path = service_fn(move |request: Request| {
-        let of_operators = is_within(request.uri().path(), api::operator::ROOT);
+        let of_operators = is_within(request.uri().path(), api::OPERATOR_ROOT);
         if of_operators { operators.clone().oneshot(request) } else { tenants.clone().oneshot(request) }
     });
     Ok(Router::new()
         .route("/health", get(async || StatusCode::NO_CONTENT))
         .route("/ready", get(ready))
         .with_state(Arc::clone(platform))
+        .merge(api::openapi::routes()?)
         .fallback_service(by_path)
         // Outermost: a browser's preflight carries no credentials.
         .layer(cors(&platform.config().server)?))
@@ -89,7 +90,7 @@ fn operator_stack(platform: &Arc<Platform>) -> Stack {
         .layer(ConcurrencyLayer::new(OPERATORS_RUNNING))
         .layer(AuthenticateOperatorLayer::new(platform.tenancy().operators().clone(), denials.clone()))
         .layer(OperatorRateLimitLayer::new(platform.limiter(), server.operator_requests_per_minute, denials))
-        .service(api::operator::routes().with_state(Arc::clone(platform)));
+        .service(api::of_operators().with_state(Arc::clone(platform)));
     boxed(stack)
 }
 
@@ -129,7 +130,7 @@ fn tenant_routes(platform: &Arc<Platform>) -> Router {
     Router::new()
         .route("/mcp", any_service(gateway.clone()))
         .route("/mcp/{server}", any_service(gateway))
-        .merge(api::routes())
+        .merge(api::of_tenants())
         .with_state(Arc::clone(platform))
         .merge(inference_api::routes(platform.inference()))
 }

@@ -42,8 +42,10 @@ pub struct AuditPage {
 
 /// A record as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct AuditView {
     /// Unique (UUIDv7).
+    #[cfg_attr(feature = "http-api", schema(value_type = String))]
     pub id: Uuid,
     /// When it was written.
     pub time: Timestamp,

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 /// What is wrong at one place of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProblemKind {
@@ -59,6 +60,7 @@ impl ProblemKind {
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema), schema(as = AuditProblem))]
 pub struct Problem {
     /// What.
     pub kind: ProblemKind,
@@ -91,6 +93,7 @@ impl fmt::Display for Problem {
 
 /// One chain in figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct ChainReport {
     /// The chain's name.
     pub chain: String,

@@ -7,6 +7,7 @@ use crate::scope::RequestId;
 
 /// `application/problem+json` of an [`Error`].
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Problem<'a> {
     /// `urn:mcp-platform:error:{kind}`.
     #[serde(rename = "type")]

@@ -5,8 +5,11 @@
 //! expect the caller's [`Scope`] as an extension, put there by the layers that authenticated it.
 
 mod denial;
+mod listing;
+pub mod schema;
 
 pub use denial::{deny, require};
+pub use listing::Listing;
 
 use axum::{
     extract::{FromRequest, FromRequestParts},

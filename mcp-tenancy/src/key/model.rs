@@ -90,6 +90,7 @@ pub(crate) fn refusal(
 
 /// A key as lists show it: everything but the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct ApiKey {
     /// Names the key.
     pub id: KeyId,

@@ -14,6 +14,7 @@ const MAX_FEATURES: usize = 256;
 
 /// Whether a tenant may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TenantStatus {
@@ -48,11 +49,14 @@ impl TenantStatus {
 
 /// How much a tenant may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantLimits {
     /// Requests in any minute, all principals together. Default 600.
+    #[cfg_attr(feature = "http-api", schema(value_type = u32, minimum = 1))]
     pub requests_per_minute: NonZeroU32,
     /// Contexts that may be open at once. Default 100.
+    #[cfg_attr(feature = "http-api", schema(value_type = u32, minimum = 1))]
     pub concurrent_contexts: NonZeroU32,
 }
 
@@ -68,8 +72,10 @@ impl Default for TenantLimits {
 ///
 /// Its `name` is for people (1–200 characters, no control characters).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct TenantProfile {
     /// Name for people.
+    #[cfg_attr(feature = "http-api", schema(min_length = 1, max_length = 200))]
     pub name: String,
     /// What the tenant has been given, as in `ml_inference`. Default none.
     pub features: BTreeSet<Name>,
@@ -171,6 +177,7 @@ impl NewTenant {
 
 /// A tenant as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,

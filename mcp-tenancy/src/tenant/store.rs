@@ -13,6 +13,7 @@ pub const MAX_PAGE: u32 = 500;
 
 /// One page of a list, in the order of ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,

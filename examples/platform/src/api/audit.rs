@@ -6,15 +6,15 @@ use axum::{Extension, extract::State};
 use mcp_core::{
     Scope,
     audit::{self, AuditPage, AuditQuery, AuditView},
-    http_api::{ApiError, Json, Query, require},
+    http_api::{ApiError, Json, Listing, Query, require},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::listing::Listing;
 use crate::platform::Platform;
 
 /// One page of audit records.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Records {
     items: Vec<AuditView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,6 +22,12 @@ pub(super) struct Records {
 }
 
 /// One page of the tenant's own records; needs `audit:read`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    params(Listing),
+    responses((status = 200, description = "The records, latest first.", body = Records)),
+)]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,

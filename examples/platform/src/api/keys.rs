@@ -7,7 +7,7 @@ use http::StatusCode;
 use mcp_core::{
     Error, PlatformScope, Result, Scope,
     clock::Timestamp,
-    http_api::{ApiError, Body, Json, Path, Query, deny, require},
+    http_api::{ApiError, Body, Json, Listing, Path, Query, deny, require},
     scope::{Permission, Permissions, PrincipalId},
 };
 use mcp_tenancy::{
@@ -15,11 +15,17 @@ use mcp_tenancy::{
     tenant::Page,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::listing::Listing;
 use crate::platform::Platform;
 
 /// One page of the tenant's keys, without their secrets.
+#[utoipa::path(
+    get,
+    path = "/api/v1/keys",
+    params(Listing),
+    responses((status = 200, description = "The keys, in the order of their ids.", body = Page<ApiKey>)),
+)]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,
@@ -32,7 +38,7 @@ pub(super) async fn list(
 }
 
 /// A key to be created.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
     pub(super) name: String,
@@ -42,7 +48,7 @@ pub(super) struct NewKey {
 }
 
 /// A key that was just created.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CreatedKey {
     #[serde(flatten)]
     key: ApiKey,
@@ -58,6 +64,12 @@ impl From<IssuedKey> for CreatedKey {
 
 /// Creates a key; nobody can give what they do not hold, nor a key of another principal without
 /// `principals:assume`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys",
+    request_body = NewKey,
+    responses((status = 201, description = "The key, and its secret.", body = CreatedKey)),
+)]
 pub(super) async fn create(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,
@@ -85,6 +97,12 @@ pub(super) async fn create(
 }
 
 /// Revokes a key. Another tenant's key answers as one that does not exist.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/keys/{key}",
+    params(("key" = KeyId, Path)),
+    responses((status = 200, description = "The key, revoked.", body = ApiKey)),
+)]
 pub(super) async fn revoke(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,

@@ -1,32 +1,42 @@
 //! The platform's own REST API under `/api/v1`: what a tenant may see and change of itself, and, under
 //! `/api/v1/operator`, what an operator may of all.
+//!
+//! Handlers carry their description; what is routed is what is described.
 
 mod audit;
 mod keys;
-mod listing;
-pub(crate) mod operator;
+pub(crate) mod openapi;
+mod operator;
 mod servers;
 mod tenants;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    routing::{delete, get},
-};
+use axum::Router;
 use mcp_core::{Error, http_api::ApiError};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::platform::Platform;
 
-/// The routes; what is above them has made the scope.
-pub(crate) fn routes() -> Router<Arc<Platform>> {
-    Router::new()
-        .route("/api/v1/tenants/{tenant}", get(tenants::show))
-        .route("/api/v1/keys", get(keys::list).post(keys::create))
-        .route("/api/v1/keys/{key}", delete(keys::revoke))
-        .route("/api/v1/servers", get(servers::list))
-        .route("/api/v1/audit", get(audit::list))
-        .fallback(async || not_found())
+pub(crate) use operator::ROOT as OPERATOR_ROOT;
+
+/// What a tenant's callers reach; what is above it has made the scope.
+pub(crate) fn of_tenants() -> Router<Arc<Platform>> {
+    Router::from(described()).fallback(async || not_found())
+}
+
+/// What operators reach; what is above it has made the scope.
+pub(crate) fn of_operators() -> Router<Arc<Platform>> {
+    Router::from(operator::described()).fallback(async || not_found())
+}
+
+fn described() -> OpenApiRouter<Arc<Platform>> {
+    OpenApiRouter::new()
+        .routes(routes!(tenants::show))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(servers::list))
+        .routes(routes!(audit::list))
 }
 
 fn not_found() -> ApiError {

@@ -8,16 +8,19 @@ use mcp_core::{
     http_api::{ApiError, Json, require},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::platform::Platform;
 
-#[derive(Debug, Serialize)]
-pub(super) struct Listing {
-    items: Vec<Server>,
+/// The servers of a tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TenantServers {
+    items: Vec<TenantServer>,
 }
 
-#[derive(Debug, Serialize)]
-struct Server {
+/// One server, as a tenant may see it.
+#[derive(Debug, Serialize, ToSchema)]
+struct TenantServer {
     name: String,
     state: &'static str,
     /// Whether one process serves all tenants; what it does is then not for one of them to see.
@@ -30,10 +33,15 @@ struct Server {
 
 /// What the tenant may know of its servers: whether they run; not why they do not, which may name files and
 /// hosts of the operator's.
+#[utoipa::path(
+    get,
+    path = "/api/v1/servers",
+    responses((status = 200, description = "The servers.", body = TenantServers)),
+)]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,
-) -> Result<Json<Listing>, ApiError> {
+) -> Result<Json<TenantServers>, ApiError> {
     require(&*platform.denials(), &scope, "servers:read", "servers")?;
     let items = platform
         .fleet()
@@ -41,7 +49,7 @@ pub(super) async fn list(
         .into_iter()
         .map(|status| {
             let shared = status.tenant.is_none() && status.starts > 0;
-            Server {
+            TenantServer {
                 name: status.server.to_string(),
                 state: status.state.as_str(),
                 shared,
@@ -50,5 +58,5 @@ pub(super) async fn list(
             }
         })
         .collect();
-    Ok(Json(Listing { items }))
+    Ok(Json(TenantServers { items }))
 }

@@ -6,12 +6,19 @@ use axum::{Extension, extract::State};
 use mcp_core::{
     Scope,
     http_api::{ApiError, Json, Path, deny, require},
+    scope::TenantId,
 };
 use mcp_tenancy::{layer::require_own_tenant, tenant::Tenant};
 
 use crate::platform::Platform;
 
 /// The caller's own tenant. Every other id, known or not, gets the same 403.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tenants/{tenant}",
+    params(("tenant" = TenantId, Path)),
+    responses((status = 200, description = "The tenant.", body = Tenant)),
+)]
 pub(super) async fn show(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<Scope>,

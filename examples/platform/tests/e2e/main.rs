@@ -10,6 +10,7 @@ mod guide;
 mod inference;
 mod isolation;
 mod kill;
+mod openapi;
 mod operators;
 mod postgres;
 mod readme;

@@ -6,16 +6,20 @@ use axum::{Extension, extract::State};
 use mcp_core::{
     PlatformScope,
     audit::{self, AuditQuery, Chain, VerifyReport},
-    http_api::{ApiError, Json, Path, Query},
+    http_api::{ApiError, Json, Listing, Path, Query},
+    scope::TenantId,
 };
 
 use super::tenant_id;
-use crate::{
-    api::{audit::Records, listing::Listing},
-    platform::Platform,
-};
+use crate::{api::audit::Records, platform::Platform};
 
 /// One page of the platform's own records, latest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/audit",
+    params(Listing),
+    responses((status = 200, description = "The records, latest first.", body = Records)),
+)]
 pub(super) async fn of_platform(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -25,6 +29,12 @@ pub(super) async fn of_platform(
 }
 
 /// One page of a tenant's records, latest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/tenants/{tenant}/audit",
+    params(("tenant" = TenantId, Path), Listing),
+    responses((status = 200, description = "The records, latest first.", body = Records)),
+)]
 pub(super) async fn of_tenant(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -36,6 +46,11 @@ pub(super) async fn of_tenant(
 }
 
 /// Recomputes every chain and compares it with the signed checkpoints outside of the database.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/audit/verify",
+    responses((status = 200, description = "What was found.", body = VerifyReport)),
+)]
 pub(super) async fn verify(State(platform): State<Arc<Platform>>) -> Result<Json<VerifyReport>, ApiError> {
     Ok(Json(platform.administration().verify_audit().await?))
 }

@@ -6,7 +6,8 @@ use axum::{Extension, extract::State};
 use http::StatusCode;
 use mcp_core::{
     Error, PlatformScope,
-    http_api::{ApiError, Body, Json, Path, Query},
+    http_api::{ApiError, Body, Json, Listing, Path, Query},
+    scope::TenantId,
 };
 use mcp_tenancy::{
     key::{ApiKey, KeyId, NewApiKey},
@@ -15,14 +16,17 @@ use mcp_tenancy::{
 
 use super::tenant_id;
 use crate::{
-    api::{
-        keys::{CreatedKey, NewKey},
-        listing::Listing,
-    },
+    api::keys::{CreatedKey, NewKey},
     platform::Platform,
 };
 
 /// One page of the tenant's keys, without their secrets.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/tenants/{tenant}/keys",
+    params(("tenant" = TenantId, Path), Listing),
+    responses((status = 200, description = "The keys, in the order of their ids.", body = Page<ApiKey>)),
+)]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -35,6 +39,13 @@ pub(super) async fn list(
 }
 
 /// Creates a key of the tenant; its secret is in this answer and nowhere else.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/tenants/{tenant}/keys",
+    request_body = NewKey,
+    params(("tenant" = TenantId, Path)),
+    responses((status = 201, description = "The key, and its secret.", body = CreatedKey)),
+)]
 pub(super) async fn create(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -49,6 +60,12 @@ pub(super) async fn create(
 }
 
 /// Revokes a key of the tenant; it stops working within a second.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/operator/tenants/{tenant}/keys/{key}",
+    params(("tenant" = TenantId, Path), ("key" = KeyId, Path)),
+    responses((status = 200, description = "The key, revoked.", body = ApiKey)),
+)]
 pub(super) async fn revoke(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,

@@ -17,18 +17,19 @@ use mcp_core::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
 
 use super::tenant_id;
 use crate::platform::Platform;
 
 /// The instances of all servers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Servers {
     items: Vec<Server>,
 }
 
 /// One instance, or a server that has none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Server {
     name: String,
     /// Whose instance it is; none for one that all share and for a server that does not run.
@@ -72,6 +73,11 @@ impl From<ServerStatus> for Server {
 }
 
 /// Every instance and every server without one, with the reasons of failures.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/servers",
+    responses((status = 200, description = "The instances.", body = Servers)),
+)]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -81,9 +87,12 @@ pub(super) async fn list(
 }
 
 /// Whose instance is meant; that which all tenants share where it is left out.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Whose {
+    /// The tenant's id.
+    #[param(value_type = Option<TenantId>)]
     tenant: Option<String>,
 }
 
@@ -94,12 +103,18 @@ impl Whose {
 }
 
 /// What an instance wrote to its standard error last, oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Logs {
     lines: Vec<String>,
 }
 
 /// The last lines of an instance's standard error.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/servers/{server}/logs",
+    params(("server" = String, Path), Whose),
+    responses((status = 200, description = "The lines.", body = Logs)),
+)]
 pub(super) async fn logs(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -112,6 +127,12 @@ pub(super) async fn logs(
 }
 
 /// Starts the instances of a server over, one tenant's or all; calls in flight on them fail.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/servers/{server}/restart",
+    params(("server" = String, Path), Whose),
+    responses((status = 202, description = "They are being started over.")),
+)]
 pub(super) async fn restart(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,

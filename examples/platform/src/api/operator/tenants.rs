@@ -1,28 +1,58 @@
 //! `/api/v1/operator/tenants`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Extension, extract::State};
 use http::{HeaderMap, StatusCode};
 use mcp_core::{
     Error, PlatformScope, Result,
-    http_api::{ApiError, Body, Json, Path, Query},
+    http_api::{ApiError, Body, Json, Listing, Path, Query},
     scope::TenantId,
 };
-use mcp_tenancy::tenant::{DeclaredTenant, Page, Tenant};
+use mcp_tenancy::tenant::{DeclaredTenant, Name, Page, SchemaName, Tenant, TenantLimits};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::tenant_id;
-use crate::{api::listing::Listing, platform::Platform};
+use crate::platform::Platform;
 
-#[derive(Debug, Deserialize)]
+/// A tenant to be created.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewTenant {
+    /// Its id, for ever.
     id: TenantId,
-    #[serde(flatten)]
-    declared: DeclaredTenant,
+    /// Name for people.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Its database schema, for ever; the id made a name where it is left out.
+    schema: Option<SchemaName>,
+    /// What it has been given.
+    #[serde(default)]
+    features: BTreeSet<Name>,
+    /// How much it may use.
+    #[serde(default)]
+    limits: TenantLimits,
+    /// Its tier, which sets its isolation: `standard` where it is left out.
+    tier: Option<Name>,
+    /// Where its data lives: `local` where it is left out.
+    region: Option<Name>,
+}
+
+impl NewTenant {
+    fn declared(self) -> (TenantId, DeclaredTenant) {
+        let Self { id, name, schema, features, limits, tier, region } = self;
+        (id, DeclaredTenant { name, schema, features, limits, tier, region })
+    }
 }
 
 /// One page of all tenants, in the order of their ids.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/tenants",
+    params(Listing),
+    responses((status = 200, description = "The tenants.", body = Page<Tenant>)),
+)]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -33,18 +63,32 @@ pub(super) async fn list(
 }
 
 /// Creates a tenant; trying again with the same `Idempotency-Key` answers what the first call made.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/tenants",
+    request_body = NewTenant,
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[!-~]+$")),
+    responses((status = 201, description = "The tenant.", body = Tenant)),
+)]
 pub(super) async fn create(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
     headers: HeaderMap,
-    Body(NewTenant { id, declared }): Body<NewTenant>,
+    Body(new): Body<NewTenant>,
 ) -> Result<(StatusCode, Json<Tenant>), ApiError> {
+    let (id, declared) = new.declared();
     let mut new = declared.into_new(id);
     new.idempotency_key = idempotency_key(&headers)?;
     Ok((StatusCode::CREATED, Json(platform.tenancy().create_tenant(&scope, new).await?)))
 }
 
 /// One tenant.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/tenants/{tenant}",
+    params(("tenant" = TenantId, Path)),
+    responses((status = 200, description = "The tenant.", body = Tenant)),
+)]
 pub(super) async fn show(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -54,6 +98,12 @@ pub(super) async fn show(
 }
 
 /// Suspends a tenant: its calls are refused and its streams end, on every replica within a second.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/tenants/{tenant}/suspend",
+    params(("tenant" = TenantId, Path)),
+    responses((status = 200, description = "The tenant, suspended.", body = Tenant)),
+)]
 pub(super) async fn suspend(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
@@ -63,6 +113,12 @@ pub(super) async fn suspend(
 }
 
 /// Lets a suspended tenant be used again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/tenants/{tenant}/resume",
+    params(("tenant" = TenantId, Path)),
+    responses((status = 200, description = "The tenant, active.", body = Tenant)),
+)]
 pub(super) async fn resume(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,

@@ -1,0 +1,225 @@
+//! The REST API over HTTP and TLS.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    access::Access,
+    failure::{Failure, Result},
+    problem::Problem,
+};
+
+/// Longest answer that is read.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// Entries on one page of a list, the most the API gives.
+const PAGE: usize = 200;
+
+/// A client of one platform with one key.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    access: Access,
+    authorization: HeaderValue,
+    timeout: Duration,
+}
+
+/// A request in the making: `["tenants", "acme"]` below the API's root.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) path: Vec<&'a str>,
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn new(method: Method, path: &[&'a str]) -> Self {
+        Self { method, path: path.to_vec(), query: Vec::new(), body: None, idempotency_key: None }
+    }
+
+    pub(crate) fn get(path: &[&'a str]) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: &[&'a str]) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub(crate) fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    pub(crate) fn query(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+}
+
+impl Client {
+    /// Trusts the system's certificates, and those in the PEM file `ca`.
+    pub(crate) fn new(access: Access, ca: Option<&Path>, timeout: Duration) -> Result<Self> {
+        let tls = match access.url.scheme() {
+            "https" => roots(ca)?,
+            _ => RootCertStore::empty(),
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::Local(format!("TLS cannot be set up: {error}")))?
+            .with_root_certificates(tls)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", access.key.expose()))
+            .map_err(|_| Failure::Usage("the key holds characters that no key has".to_owned()))?;
+        authorization.set_sensitive(true);
+        let http = HyperClient::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { http, access, authorization, timeout })
+    }
+
+    /// Whether the key is an operator's.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.access.is_operator()
+    }
+
+    /// The root of an operator's paths; anyone else is told which key is needed.
+    pub(crate) fn operator(&self) -> Result<&'static str> {
+        match self.is_operator() {
+            true => Ok("operator"),
+            false => Err(Failure::Usage(
+                "this takes an operator's key (mcpo_…), made by `mcp-platform operator-key create`"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// All entries of a list, page after page, at most `limit`.
+    pub(crate) async fn list(&self, path: &[&str], limit: Option<usize>) -> Result<Value> {
+        let limit = limit.unwrap_or(usize::MAX);
+        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        while items.len() < limit {
+            let page = PAGE.min(limit - items.len());
+            let ask = Ask::get(path).query("limit", Some(page)).query("cursor", cursor.as_deref());
+            let mut answer = self.send(ask).await?;
+            match answer.get_mut("items").map(Value::take) {
+                Some(Value::Array(page)) => items.extend(page),
+                _ => return Err(Failure::Unexpected("the platform answered with no list".to_owned())),
+            }
+            cursor = answer["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(Value::Array(items))
+    }
+
+    /// Sends one request; its answer, null where it has no body.
+    pub(crate) async fn send(&self, ask: Ask<'_>) -> Result<Value> {
+        let url = self.url(&ask);
+        let (status, body) =
+            tokio::time::timeout(self.timeout, self.exchange(&url, ask)).await.map_err(|_| {
+                Failure::Unreachable(format!("{url}: no answer within {} s", self.timeout.as_secs()))
+            })??;
+        if status.is_success() {
+            return match body.is_empty() {
+                true => Ok(Value::Null),
+                false => serde_json::from_slice(&body).map_err(|_| no_api(&url, status)),
+            };
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if problem.status == status.as_u16() => Err(Failure::Refused(Box::new(problem))),
+            _ => Err(no_api(&url, status)),
+        }
+    }
+
+    async fn exchange(&self, url: &Url, ask: Ask<'_>) -> Result<(StatusCode, Bytes)> {
+        let mut request = Request::builder()
+            .method(ask.method)
+            .uri(url.as_str())
+            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, concat!("mcpctl/", env!("CARGO_PKG_VERSION")));
+        if let Some(key) = ask.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let body = match ask.body {
+            None => Bytes::new(),
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                body.to_string().into()
+            }
+        };
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| Failure::Usage(format!("{url} cannot be requested: {error}")))?;
+        let unreachable =
+            |error: &dyn std::error::Error| Failure::Unreachable(format!("{url}: {}", causes(error)));
+        let (head, body) =
+            self.http.request(request).await.map_err(|error| unreachable(&error))?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
+        Ok((head.status, body))
+    }
+
+    fn url(&self, ask: &Ask<'_>) -> Url {
+        let mut url = self.access.url.clone();
+        // A URL with a host has segments.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(&ask.path);
+        }
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&ask.query);
+        }
+        url
+    }
+}
+
+fn no_api(url: &Url, status: StatusCode) -> Failure {
+    Failure::Unexpected(format!("{url} answered {status}, and not as the API of an MCP platform does"))
+}
+
+fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    // A machine without certificates of its own can still reach what `ca` vouches for.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let Some(file) = ca else { return Ok(roots) };
+    let refused = |why: &dyn std::fmt::Display| Failure::Usage(format!("--ca {}: {why}", file.display()));
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| refused(&error))?;
+    let mut found = false;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| refused(&error))?;
+        roots.add(certificate).map_err(|error| refused(&error))?;
+        found = true;
+    }
+    if found { Ok(roots) } else { Err(refused(&"there is no certificate in it")) }
+}
+
+/// The whole chain of causes: the last one is what a user can act on.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut told = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_told = cause.to_string();
+        if told.last().is_none_or(|last| !last.contains(&cause_told)) {
+            told.push(cause_told);
+        }
+        next = cause.source();
+    }
+    told.join(": ")
+}

@@ -1,0 +1,7 @@
+//! The commands, a file a resource.
+
+pub(crate) mod audit;
+pub(crate) mod completion;
+pub(crate) mod keys;
+pub(crate) mod servers;
+pub(crate) mod tenants;

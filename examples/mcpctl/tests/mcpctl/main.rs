@@ -1,0 +1,9 @@
+//! The binary as people and programs run it, against a platform that serves.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod access;
+mod commands;
+mod reference;
+mod refusals;
+mod support;

@@ -1,0 +1,8 @@
+//! How names and ids look in an OpenAPI document.
+
+use crate::{key::KeyId, tenant::Name};
+
+mcp_core::text_schema! {
+    KeyId: "^[0-9a-f]{24}$", 24, "0123456789abcdef01234567", "Names a key; the middle part of its text.";
+    Name: "^[a-z0-9._-]+$", 64, "ml_inference", "The name of a tier, a region or a feature.";
+}
