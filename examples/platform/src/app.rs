@@ -62,7 +62,7 @@ fn tenant_stack(platform: &Arc<Platform>) -> Stack {
         .layer(RequestIdLayer)
         // Outside of rescue, so that it sees the status a caller gets.
         .layer(TraceLayer::new())
-        // The one place where errors become responses.
+        // The one place where errors become responses, in the form of each wire.
         .layer(RescueLayer::default().body_under("/v1", openai_error).body_under("/v2", oip_error))
         // Refuses before anything is spent on a request that would only wait.
         .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
@@ -195,6 +195,7 @@ fn cors(server: &config::Server) -> Result<CorsLayer> {
     let exposed = [
         "mcp-session-id",
         "x-request-id",
+        "x-mcp-deployment",
         "www-authenticate",
         "retry-after",
         "ratelimit-limit",

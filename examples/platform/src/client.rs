@@ -1,7 +1,7 @@
 //! A small MCP client over HTTP with a token: what the demo and the tests speak with.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -95,12 +95,26 @@ impl McpClient {
         self.send(&message, headers).await
     }
 
+    /// Posts JSON to another path of the same server and returns whatever comes.
+    ///
+    /// # Errors
+    /// `Upstream` if nothing does.
+    pub async fn post(&self, path: &'static str, body: &Value) -> Result<Answer> {
+        let mut parts = self.url.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::from_static(path));
+        let url = Uri::from_parts(parts).map_err(|error| Error::upstream(OPERATION, error.to_string()))?;
+        self.send_to(&url, body, &[]).await
+    }
+
     async fn send(&self, message: &Value, headers: &[(&'static str, &str)]) -> Result<Answer> {
-        let failed =
-            |error: &dyn std::fmt::Display| Error::upstream(OPERATION, format!("{}: {error}", self.url));
+        self.send_to(&self.url, message, headers).await
+    }
+
+    async fn send_to(&self, url: &Uri, message: &Value, headers: &[(&'static str, &str)]) -> Result<Answer> {
+        let failed = |error: &dyn std::fmt::Display| Error::upstream(OPERATION, format!("{url}: {error}"));
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri(&self.url)
+            .uri(url)
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, text/event-stream");

@@ -11,6 +11,7 @@
 //! let rescue = RescueLayer::default().body_under("/v1", openai_error).body_under("/v2", oip_error);
 //! ```
 
+mod chat;
 mod embeddings;
 mod error;
 mod infer;
@@ -20,15 +21,16 @@ mod oip;
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Router as Routes,
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
 use mcp_core::{Scope, audit::DenialLog, http_api::ApiError};
+use utoipa::OpenApi;
 
 pub use error::{oip_error, openai_error};
 
-use crate::model::ModelRegistry;
+use crate::{model::ModelRegistry, router::Router};
 
 /// Largest request in bytes.
 const MAX_BODY: usize = 16 << 20;
@@ -36,8 +38,10 @@ const MAX_BODY: usize = 16 << 20;
 /// What the handlers work with.
 #[derive(Debug, Clone)]
 pub struct InferenceApi {
-    /// Local models.
+    /// Local models: `/v1/embeddings`, `/v2`.
     pub models: Arc<ModelRegistry>,
+    /// Chats: `/v1/chat/completions`.
+    pub router: Router,
     /// Where refusals for want of a permission go.
     pub denials: Arc<dyn DenialLog>,
 }
@@ -49,8 +53,9 @@ impl InferenceApi {
 }
 
 /// The routes under `/v1` and `/v2`.
-pub fn routes(api: InferenceApi) -> Router {
-    Router::new()
+pub fn routes(api: InferenceApi) -> Routes {
+    Routes::new()
+        .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{model}", get(models::show))
@@ -66,3 +71,13 @@ pub fn routes(api: InferenceApi) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api)
 }
+
+/// The OpenAPI description of what is OpenAI's of [`routes`].
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(chat::complete, models::list, models::show))]
+struct Description;

@@ -6,17 +6,20 @@ use mcp_core::{
     http_api::{ApiError, Json, Path},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::InferenceApi;
 use crate::model::ModelEntry;
 
-#[derive(Debug, Serialize)]
-pub(super) struct List {
+/// The models there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ModelList {
     object: &'static str,
     data: Vec<Model>,
 }
 
-#[derive(Debug, Serialize)]
+/// A model.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Model {
     id: String,
     object: &'static str,
@@ -25,16 +28,36 @@ pub(super) struct Model {
     owned_by: &'static str,
 }
 
-/// Local models that embed texts.
+/// Routes for chats, and local models that embed texts.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "models",
+    responses(
+        (status = 200, description = "The models there are", body = ModelList),
+        (status = 403, description = "The permission `models:use` is missing"),
+    )
+)]
 pub(super) async fn list(
     State(api): State<InferenceApi>,
     Extension(scope): Extension<Scope>,
-) -> Result<Json<List>, ApiError> {
+) -> Result<Json<ModelList>, ApiError> {
     api.require(&scope, "models")?;
-    Ok(Json(List { object: "list", data: models(&api) }))
+    Ok(Json(ModelList { object: "list", data: models(&api) }))
 }
 
 /// One of them.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{model}",
+    tag = "models",
+    params(("model" = String, Path, description = "The model's name")),
+    responses(
+        (status = 200, description = "The model", body = Model),
+        (status = 403, description = "The permission `models:use` is missing"),
+        (status = 404, description = "There is no such model"),
+    )
+)]
 pub(super) async fn show(
     State(api): State<InferenceApi>,
     Extension(scope): Extension<Scope>,
@@ -48,7 +71,9 @@ pub(super) async fn show(
 fn models(api: &InferenceApi) -> Vec<Model> {
     let embeds = |entry: &ModelEntry| matches!(entry, ModelEntry::Loaded { embedder: Some(_), .. });
     let local = api.models.iter().filter(|(_, versions)| versions.iter().any(|(_, entry)| embeds(entry)));
-    local
-        .map(|(name, _)| Model { id: name.to_owned(), object: "model", created: 0, owned_by: "local" })
-        .collect()
+    let local = local.map(|(name, _)| (name, "local"));
+    let routes = api.router.models().map(|name| (name, "route"));
+    let model =
+        |(id, owned_by): (&str, _)| Model { id: id.to_owned(), object: "model", created: 0, owned_by };
+    routes.chain(local).map(model).collect()
 }

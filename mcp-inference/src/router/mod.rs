@@ -47,6 +47,15 @@ struct Inner {
     clock: Arc<dyn Clock>,
 }
 
+/// An answer, and who gave it.
+#[derive(Debug)]
+pub struct Routed {
+    /// The answer.
+    pub answer: ChatAnswer,
+    /// `provider/model`.
+    pub deployment: String,
+}
+
 /// What comes of a chat: what the request asked for.
 pub enum ChatAnswer {
     /// The whole answer.
@@ -135,7 +144,7 @@ impl Router {
     ///
     /// # Cancellation
     /// Dropping the future or the stream ends the request at the provider.
-    pub async fn chat(&self, scope: &Scope, request: &ChatRequest) -> Result<ChatAnswer> {
+    pub async fn chat(&self, scope: &Scope, request: &ChatRequest) -> Result<Routed> {
         let (model, chain) = self
             .0
             .chains

@@ -6,7 +6,7 @@ use mcp_core::{Error, ErrorKind, Result, Scope, error::Retry};
 use tokio::time::Instant;
 
 use super::{
-    ChatAnswer, Inner,
+    ChatAnswer, Inner, Routed,
     failure::{self, Left},
     peek, report,
     target::{Admission, Target},
@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
         Self { router, scope, request, model, chain, tries: 0, left: Left::default(), began: Instant::now() }
     }
 
-    pub(super) async fn run(mut self) -> Result<ChatAnswer> {
+    pub(super) async fn run(mut self) -> Result<Routed> {
         let walked = self.along().await;
         if let Err(error) = &walked {
             report::refused(self.model, error);
@@ -54,7 +54,7 @@ impl<'a> Walk<'a> {
         walked
     }
 
-    async fn along(&mut self) -> Result<ChatAnswer> {
+    async fn along(&mut self) -> Result<Routed> {
         self.router.budget.earn(self.router.clock.now());
         let mut again: Vec<bool> = vec![true; self.chain.len()];
         for round in 0..ROUNDS {
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
                 self.tries += 1;
                 let asked = Instant::now();
                 match self.ask(admission, index + 1 < self.chain.len()).await {
-                    Outcome::Answer(answer) => return Ok(answer),
+                    Outcome::Answer(answer) => return Ok(Routed { answer, deployment: target.label() }),
                     Outcome::Refused(error) => return Err(error),
                     Outcome::Failed(error) => {
                         again[index] = error.retry() == Retry::Maybe

@@ -63,7 +63,7 @@ impl Setup {
     }
 
     async fn ask(&self, request: &ChatRequest) -> Result<String, Error> {
-        match self.router.chat(&scope(), request).await? {
+        match self.router.chat(&scope(), request).await?.answer {
             ChatAnswer::Whole(whole) => {
                 let json: Value = serde_json::from_slice(&whole.json).unwrap();
                 Ok(json["choices"][0]["message"]["content"].as_str().unwrap().to_owned())
@@ -77,7 +77,7 @@ impl Setup {
         let mut body = json!({ "model": "fast", "messages": [{ "role": "user" }], "stream": true });
         body["stream_options"] = options;
         let request = ChatRequest::parse(body.to_string().as_bytes()).unwrap();
-        let mut stream = match self.router.chat(&scope(), &request).await {
+        let mut stream = match self.router.chat(&scope(), &request).await.map(|routed| routed.answer) {
             Ok(ChatAnswer::Stream(stream)) => stream,
             Ok(ChatAnswer::Whole(_)) => panic!("a stream was asked for"),
             Err(error) => return (String::new(), 0, Some(error)),
@@ -304,8 +304,8 @@ async fn a_deadline_leaves_time_for_the_next_deployment() {
     let chain = vec![Deployment::new("a", "real"), Deployment::new("b", "real")];
     let setup = Setup::over(providers, vec![Route { model: "fast".to_owned(), chain }], generous);
     let scope = scope().with_deadline(Instant::now() + Duration::from_secs(1));
-    let answer = setup.router.chat(&scope, &request("fast")).await;
-    assert!(matches!(answer, Ok(ChatAnswer::Whole(_))), "{answer:?}");
+    let routed = setup.router.chat(&scope, &request("fast")).await.unwrap();
+    assert_eq!(routed.deployment, "b/real");
 
     let alone = Setup::new(&[&silent], generous);
     let scope = scope.with_deadline(Instant::now() + Duration::from_millis(200));
@@ -323,10 +323,9 @@ async fn who_leaves_a_stream_ends_it_at_the_provider() {
     let setup = Setup::over(providers, vec![Route { model: "fast".to_owned(), chain }], generous);
     let body = json!({ "model": "fast", "messages": [{ "role": "user" }], "stream": true }).to_string();
     let request = ChatRequest::parse(body.as_bytes()).unwrap();
-    let Ok(ChatAnswer::Stream(stream)) = setup.router.chat(&scope(), &request).await else {
-        panic!("no stream");
-    };
-    drop(stream);
+    let routed = setup.router.chat(&scope(), &request).await.unwrap();
+    assert!(matches!(routed.answer, ChatAnswer::Stream(_)));
+    drop(routed);
     upstream.abandoned().await;
 }
 

@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use mcp_core::{
     Error, Scope,
     audit::{AuditRecord, Chain, DenialLog},
+    clock::SystemClock,
     layer::RescueLayer,
     scope::{Permissions, Principal, PrincipalId, PrincipalKind, TenantId},
 };
@@ -21,6 +22,7 @@ use mcp_inference::{
     cpu::CpuPool,
     http_api::{InferenceApi, oip_error, openai_error, routes},
     model::ModelRegistry,
+    router::{Router as ChatRouter, RouterConfig},
 };
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _};
@@ -44,7 +46,8 @@ fn app() -> Router {
         );
         Arc::new(ModelRegistry::load(&folder, &CpuPool::start(2, 64).unwrap()).unwrap())
     });
-    routes(InferenceApi { models: MODELS.clone(), denials: DENIALS.clone() })
+    let router = ChatRouter::new(RouterConfig::default(), Vec::new(), Arc::new(SystemClock)).unwrap();
+    routes(InferenceApi { models: MODELS.clone(), router, denials: DENIALS.clone() })
 }
 
 /// The answer to a request by a principal with these permissions.

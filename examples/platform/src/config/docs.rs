@@ -102,6 +102,17 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("inference.queue", "Computations that wait for a thread; further ones get 503."),
     ("log.format", "`text` or `json`."),
     ("log.filter", "Levels: `info,mcp_automation=debug`."),
+    ("providers.name", "A provider of chat models, by which routes refer to it."),
+    ("providers.base_url", "Where its OpenAI-compatible API begins: https://api.openai.com/v1."),
+    ("providers.api_key", "`${VARIABLE}`, the environment variable with its key. Empty: none."),
+    ("providers.api_key_file", "File with its key, in place of api_key."),
+    ("providers.connect_timeout_seconds", "Longest time for a connection to it."),
+    ("providers.first_byte_timeout_seconds", "Longest time until its answer begins."),
+    ("providers.idle_timeout_seconds", "Longest pause in its answer."),
+    ("providers.total_timeout_seconds", "Longest time for a whole answer, streams included."),
+    ("providers.stream_usage", "Whether it takes `stream_options`, by which streams end with their tokens."),
+    ("routes.model", "What callers may name as `model`."),
+    ("routes.chain", "Who answers, asked in this order: `[{ provider = \"main\", model = \"gpt-4o\" }]`."),
 ];
 
 /// The meaning of one setting.

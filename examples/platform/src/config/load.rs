@@ -108,6 +108,9 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
     } else if config.database.backend == super::Backend::Postgres && config.database.url.is_empty() {
         "database.backend is \"postgres\", which needs database.url (the app role) and database.owner_url"
     } else {
+        for provider in &config.providers {
+            provider.key_variable()?;
+        }
         return Ok(config);
     };
     Err(Error::invalid_input("config.load", complaint))
@@ -167,6 +170,15 @@ mod tests {
             (None, vec![("MCP_PLATFORM__SERVER", "x")], "must be MCP_PLATFORM__SECTION__KEY"),
             (Some("[server]\ntls_cert = \"a.pem\"\n"), vec![], "go together"),
             (Some("[database]\nbackend = \"postgres\"\n"), vec![], "needs database.url"),
+            (Some("[[providers]]\nbase_ulr = \"x\"\n"), vec![], "did you mean `base_url`?"),
+            (Some("[[routes]]\nchains = []\n"), vec![], "did you mean `chain`?"),
+            (Some("[[routes]]\nchain = [{ provider = \"a\" }]\n"), vec![], "missing field `model`"),
+            (Some("[[providers]]\nname = \"a\"\napi_key = \"sk-1\"\n"), vec![], "must be ${VARIABLE}"),
+            (
+                Some("[[providers]]\nname = \"a\"\napi_key = \"${K}\"\napi_key_file = \"k\"\n"),
+                vec![],
+                "not both",
+            ),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.message().contains(wanted), "{wanted:?} not in {error}");

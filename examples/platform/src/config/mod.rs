@@ -5,6 +5,7 @@
 
 #![expect(missing_docs, reason = "what each setting means stands in docs.rs, which is printed and tested")]
 
+mod chat;
 mod docs;
 mod load;
 mod print;
@@ -15,6 +16,7 @@ use mcp_automation::gateway::GatewayConfig;
 use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
 use serde::{Deserialize, Serialize};
 
+pub use chat::{Deployment, Provider, Route};
 pub(crate) use load::validated;
 pub use load::{Source, environment};
 pub use print::print;
@@ -32,6 +34,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub inference: Inference,
     pub log: Log,
+    pub providers: Vec<Provider>,
+    pub routes: Vec<Route>,
 }
 
 /// The listeners and what bounds a request.

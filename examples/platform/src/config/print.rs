@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use mcp_core::{Error, Result};
 use toml::{Table, Value};
 
-use super::{Config, docs};
+use super::{Config, Provider, Route, docs};
 
 /// The settings as a TOML file that gives the same configuration when it is read back; only passwords in URLs
 /// are left out.
@@ -17,7 +17,47 @@ pub fn print(config: &Config) -> Result<String> {
             print_section(&mut text, section, values, defaults);
         }
     }
+    // After all else: what follows an array's table would belong to it.
+    for (section, item) in items()? {
+        match values.get(section) {
+            Some(Value::Array(items)) if !items.is_empty() => print_items(&mut text, section, items, &item),
+            _ => print_example(&mut text, section, &item),
+        }
+    }
     Ok(text)
+}
+
+/// The sections that are there as often as wanted, with an item's defaults.
+fn items() -> Result<[(&'static str, Table); 2]> {
+    let table = |made: Result<Table, _>| made.map_err(unprintable);
+    Ok([
+        ("providers", table(Table::try_from(Provider::default()))?),
+        ("routes", table(Table::try_from(Route::default()))?),
+    ])
+}
+
+fn print_items(text: &mut String, section: &str, items: &[Value], default: &Table) {
+    for item in items.iter().filter_map(Value::as_table) {
+        let _ = writeln!(text, "[[{section}]]");
+        for (key, value) in item {
+            let _ = writeln!(text, "# {}", docs::of(&format!("{section}.{key}")).unwrap_or_default());
+            if let Some(default) = default.get(key).filter(|default| *default != value) {
+                let _ = writeln!(text, "# Default: {}", inline(default));
+            }
+            let _ = writeln!(text, "{key} = {}", inline(value));
+        }
+        text.push('\n');
+    }
+}
+
+/// What an item would look like, where there is none.
+fn print_example(text: &mut String, section: &str, default: &Table) {
+    let _ = writeln!(text, "# [[{section}]]");
+    for (key, value) in default {
+        let _ = writeln!(text, "# # {}", docs::of(&format!("{section}.{key}")).unwrap_or_default());
+        let _ = writeln!(text, "# {key} = {}", inline(value));
+    }
+    text.push('\n');
 }
 
 /// One section, then those within it: TOML wants a table's own keys before its sub-tables.
@@ -47,7 +87,11 @@ fn print_section(text: &mut String, path: &str, values: &Table, defaults: &Table
 }
 
 pub(super) fn table(config: &Config) -> Result<Table> {
-    Table::try_from(config).map_err(|error| Error::internal("config.print", error.to_string()))
+    Table::try_from(config).map_err(unprintable)
+}
+
+fn unprintable(error: toml::ser::Error) -> Error {
+    Error::internal("config.print", error.to_string())
 }
 
 /// A value on one line; passwords in URLs are left out.
@@ -78,6 +122,7 @@ pub(super) fn without_password(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Deployment;
 
     #[test]
     fn every_setting_has_a_meaning_and_every_meaning_a_setting() {
@@ -93,7 +138,11 @@ mod tests {
             }
         }
         let mut settings = Vec::new();
-        paths("", &Value::Table(table(&Config::default()).unwrap()), &mut settings);
+        let mut defaults = table(&Config::default()).unwrap();
+        for (section, item) in items().unwrap() {
+            defaults.insert(section.to_owned(), Value::Table(item));
+        }
+        paths("", &Value::Table(defaults), &mut settings);
         for setting in &settings {
             assert!(docs::of(setting).is_some(), "{setting} has no meaning in docs.rs");
         }
@@ -107,10 +156,16 @@ mod tests {
         let mut config = Config::default();
         config.server.drain_seconds = 3;
         config.database.tier_isolation.insert("regulated".into(), mcp_core::sql::IsolationMode::Database);
+        config.providers =
+            ["main", "near"].map(|name| Provider { name: name.into(), ..Provider::default() }).into();
+        let deployment = Deployment { provider: "near".into(), model: "llama3.2".into() };
+        config.routes = vec![Route { model: "fast".into(), chain: vec![deployment] }];
         let text = print(&config).unwrap();
         assert!(text.contains("# Default: 10\ndrain_seconds = 3"), "{text}");
+        assert!(text.contains("chain = [{ provider = \"near\", model = \"llama3.2\" }]"), "{text}");
         let back: Config = mcp_core::strict::from_toml("printed", &text).unwrap();
         assert_eq!(print(&back).unwrap(), text);
+        assert_eq!((back.providers, back.routes), (config.providers, config.routes));
     }
 
     #[test]

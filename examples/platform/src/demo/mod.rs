@@ -3,6 +3,8 @@
 //! Everything in the path is what `serve` runs: the same configuration, platform, listeners and servers. It
 //! lives in a temporary directory and leaves nothing behind.
 
+mod chat;
+mod scripted;
 mod servers;
 mod show;
 mod steps;
@@ -16,7 +18,7 @@ use mcp_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{servers::Mounted, show::Show, steps::Tour};
+use self::{chat::Models, servers::Mounted, show::Show, steps::Tour};
 use crate::{
     config::Config,
     platform::Platform,
@@ -47,7 +49,8 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> Result<ExitCode> {
             Ok((mounted, found))
         })
         .await?;
-    let config = config(directory.path(), &mounted);
+    let models = Models::start().await?;
+    let config = config(directory.path(), &mounted, &models);
     let (platform, server) = show
         .step("start the platform", async {
             let platform = Arc::new(Platform::start(config, metrics).await?);
@@ -81,11 +84,12 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> Result<ExitCode> {
 }
 
 /// The embedded defaults, on free ports, under `directory`.
-fn config(directory: &std::path::Path, mounted: &Mounted) -> Config {
+fn config(directory: &std::path::Path, mounted: &Mounted, models: &Models) -> Config {
     let mut config = Config::default();
     config.server.listen.set_port(0);
     config.server.operations_listen.set_port(0);
     config.data.dir = directory.join("data");
     config.fleet.file = mounted.file().to_owned();
+    models.configure(&mut config);
     config
 }

@@ -11,7 +11,7 @@ use mcp_core::{
 use mcp_tenancy::{key::NewApiKey, tenant::NewTenant};
 use serde_json::json;
 
-use super::{servers::Mounted, show::Show};
+use super::{chat, servers::Mounted, show::Show};
 use crate::{
     client::{Answer, McpClient},
     platform::Platform,
@@ -43,6 +43,7 @@ impl Tour<'_> {
             show.step("call the server from npm", self.everything(&mut acme, &mut globex)).await?;
         }
         show.step("keep their servers' memories apart", self.memories(&mut acme, &mut globex)).await?;
+        show.step("chat past a dead provider", chat::past_a_dead_provider(&acme)).await?;
         show.step("try another tenant's id", self.trespass(&mut acme)).await?;
         show.step("use up a rate limit", self.flood(&mut globex, &mut acme)).await?;
         show.step("suspend a tenant", self.suspend(&mut globex, &mut acme)).await?;

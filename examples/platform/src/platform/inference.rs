@@ -10,6 +10,7 @@ use mcp_inference::{
     cpu::CpuPool,
     http_api::InferenceApi,
     model::{ModelEntry, ModelRegistry},
+    router::Router,
     text::ModelEmbedder,
 };
 
@@ -36,8 +37,8 @@ impl Inference {
         Ok(Self { pool, models, embedder })
     }
 
-    pub(super) fn api(&self, denials: Arc<dyn DenialLog>) -> InferenceApi {
-        InferenceApi { models: Arc::clone(&self.models), denials }
+    pub(super) fn api(&self, router: Router, denials: Arc<dyn DenialLog>) -> InferenceApi {
+        InferenceApi { models: Arc::clone(&self.models), router, denials }
     }
 
     pub(super) fn embedder(&self) -> Option<Arc<dyn Embedder>> {

@@ -2,6 +2,7 @@
 
 mod administration;
 mod auditing;
+mod chat;
 mod database;
 mod inference;
 mod readiness;
@@ -16,7 +17,7 @@ use mcp_core::{
     Error, PlatformScope, Result, audit::DenialLog, clock::SystemClock, embed::Embedder, limit::RateLimiter,
     scope::PrincipalId, telemetry::Metrics,
 };
-use mcp_inference::http_api::InferenceApi;
+use mcp_inference::{http_api::InferenceApi, router::Router};
 use mcp_tenancy::{Tenancy, limit::GcraLimiter};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -34,6 +35,7 @@ pub struct Platform {
     fleet: Arc<Fleet>,
     gateway: Gateway,
     inference: Inference,
+    router: Router,
     limiter: Arc<dyn RateLimiter>,
     auditing: Auditing,
     metrics: Metrics,
@@ -60,6 +62,7 @@ impl Platform {
         launcher: Launcher,
         metrics: Metrics,
     ) -> Result<Self> {
+        let router = chat::router(&config).await?;
         let inference = Inference::open(&config.inference).await?;
         let administration = Administration::open(&config).await?;
         load_tenants(&administration, &config).await?;
@@ -85,6 +88,7 @@ impl Platform {
             fleet,
             gateway,
             inference,
+            router,
             limiter,
             auditing,
             metrics,
@@ -139,16 +143,22 @@ impl Platform {
         &self.gateway
     }
 
-    /// Local models, as the wire reaches them.
+    /// Local models and routes to providers, as the wire reaches them.
     #[must_use]
     pub fn inference(&self) -> InferenceApi {
-        self.inference.api(self.denials())
+        self.inference.api(self.router.clone(), self.denials())
     }
 
     /// What embeds texts that are remembered and searched, where there is such a model.
     #[must_use]
     pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
         self.inference.embedder()
+    }
+
+    /// The chat models behind their routes.
+    #[must_use]
+    pub const fn router(&self) -> &Router {
+        &self.router
     }
 
     /// What holds tenants to their requests a minute.

@@ -16,6 +16,7 @@ fn every_step_of_the_demo_succeeds() {
     let steps: HashSet<_> = rows.iter().map(|row| row["step"].as_str().unwrap()).collect();
     for wanted in [
         "call the server from npm",
+        "chat past a dead provider",
         "try another tenant's id",
         "use up a rate limit",
         "verify the audit chains",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod chat;
 mod clients;
 mod commands;
 mod demo;
@@ -15,5 +16,7 @@ mod operators;
 mod postgres;
 mod readme;
 mod refusals;
+#[path = "../../src/demo/scripted.rs"]
+mod scripted;
 mod serving;
 mod support;
