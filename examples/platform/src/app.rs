@@ -133,6 +133,7 @@ fn tenant_routes(platform: &Arc<Platform>) -> Router {
         .merge(api::of_tenants())
         .with_state(Arc::clone(platform))
         .merge(inference_api::routes(platform.inference()))
+        .merge(mcp_context::http_api::routes(platform.context_routes()))
 }
 
 /// The operations listener's routes; they tell of all tenants, so the listener is private.
@@ -191,6 +192,7 @@ fn cors(server: &config::Server) -> Result<CorsLayer> {
         "x-request-id",
         "traceparent",
         "idempotency-key",
+        "if-match",
     ];
     let exposed = [
         "mcp-session-id",
@@ -201,9 +203,11 @@ fn cors(server: &config::Server) -> Result<CorsLayer> {
         "ratelimit-limit",
         "ratelimit-remaining",
         "ratelimit-reset",
+        "etag",
+        "location",
     ];
     let layer = CorsLayer::new()
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(allowed.map(HeaderName::from_static))
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(Duration::from_secs(3600));

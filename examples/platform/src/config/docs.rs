@@ -48,6 +48,11 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "audit.checkpoints_file",
         "File that signed checkpoints are appended to, outside of the database. Empty: audit-checkpoints.jsonl in data.dir.",
     ),
+    ("context.message_bytes", "Bytes of a message: its content and metadata as JSON."),
+    ("context.messages_per_append", "Messages in one append."),
+    ("context.data_bytes", "Bytes of a context's data, and of a patch, as JSON; at most 131072."),
+    ("events.retention_seconds", "How long published events are kept for `/api/v1/events`."),
+    ("events.streams_per_tenant", "Open event streams of one tenant; a further one gets 429."),
     ("fleet.file", "MCP servers in the standard `.mcp.json` format. A missing default file means none."),
     (
         "fleet.idle_seconds",

@@ -30,6 +30,8 @@ pub struct Config {
     pub database: Database,
     pub auth: Auth,
     pub audit: Audit,
+    pub context: Context,
+    pub events: Events,
     pub fleet: Fleet,
     pub gateway: GatewayConfig,
     pub inference: Inference,
@@ -169,6 +171,35 @@ impl Default for Auth {
 pub struct Audit {
     pub key_file: PathBuf,
     pub checkpoints_file: PathBuf,
+}
+
+/// Contexts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Context {
+    pub message_bytes: usize,
+    pub messages_per_append: usize,
+    pub data_bytes: usize,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self { message_bytes: 64 * 1024, messages_per_append: 100, data_bytes: 64 * 1024 }
+    }
+}
+
+/// Published events.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    pub retention_seconds: u64,
+    pub streams_per_tenant: usize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { retention_seconds: 7 * 24 * 60 * 60, streams_per_tenant: 64 }
+    }
 }
 
 /// The MCP servers behind the gateway.

@@ -8,6 +8,7 @@ use std::{
 use mcp_core::{
     Error, PlatformScope, Result,
     audit::{AuditStore, VerifyReport},
+    embed::Embedder,
     key::MasterKey,
 };
 use mcp_tenancy::{Tenancy, token::TokenConfig};
@@ -16,6 +17,7 @@ use tokio::fs::DirBuilder;
 use super::{
     auditing::{self, Auditing},
     database::Database,
+    remembering::Remembering,
 };
 use crate::config::Config;
 
@@ -82,6 +84,15 @@ impl Administration {
     /// Starts writing denials and sealing chains.
     pub(super) fn start_auditing(&self) -> Result<Auditing> {
         Auditing::start(&self.audit_files, self.audit(), self.database.leases())
+    }
+
+    /// Opens contexts, memories and events, and starts publishing the latter.
+    pub(super) fn start_remembering(
+        &self,
+        config: &Config,
+        embedder: Option<Arc<dyn Embedder>>,
+    ) -> Result<Remembering> {
+        Remembering::start(&self.database, config, embedder)
     }
 
     /// Whether the database answers.

@@ -2,25 +2,35 @@
 
 use std::sync::Arc;
 
+use mcp_context::{
+    context::{ContextLimits, ContextStore, PostgresContextStore, SqliteContextStore},
+    memory::{MemoryStore, PostgresMemoryStore, SqliteMemoryStore},
+};
 use mcp_core::{
     Error, PlatformScope, Result,
     audit::{AuditStore, PgAudit, SqliteAudit},
     clock::SystemClock,
+    event::{EventFeed, OutboxStore, PgOutbox, SqliteOutbox},
     key::{MasterKey, Secret},
     lease::{Leases, PgLeases, SqliteLeases},
     sql::{
-        IsolationMode,
+        IsolationMode, Migrations,
         postgres::{PgConfig, PgKernel},
         sqlite::{SqliteConfig, SqliteKernel},
     },
 };
 use mcp_tenancy::{
-    POSTGRES_MIGRATIONS, SQLITE_MIGRATIONS, TenancyDeps,
+    TenancyDeps,
     tenant::{Name, TierModes},
     token::TokenConfig,
 };
 
 use crate::config::{self, Backend, Config, Isolation};
+
+/// What the crates of the platform store, on either database.
+const SQLITE_MIGRATIONS: &[Migrations] = &[mcp_tenancy::SQLITE_MIGRATIONS, mcp_context::SQLITE_MIGRATIONS];
+const POSTGRES_MIGRATIONS: &[Migrations] =
+    &[mcp_tenancy::POSTGRES_MIGRATIONS, mcp_context::POSTGRES_MIGRATIONS];
 
 /// An open database.
 #[derive(Debug)]
@@ -44,11 +54,11 @@ impl Database {
             Backend::Sqlite => {
                 let mut settings = SqliteConfig::new(&config.data.dir);
                 settings.modes = modes.modes();
-                Kernel::Sqlite(SqliteKernel::open(settings, &[SQLITE_MIGRATIONS], clock).await?)
+                Kernel::Sqlite(SqliteKernel::open(settings, SQLITE_MIGRATIONS, clock).await?)
             }
             Backend::Postgres => {
                 let settings = postgres(&config.database, &modes);
-                let connected = PgKernel::connect(settings, &[POSTGRES_MIGRATIONS], clock).await;
+                let connected = PgKernel::connect(settings, POSTGRES_MIGRATIONS, clock).await;
                 Kernel::Postgres(connected.map_err(say_migrate)?)
             }
         };
@@ -59,7 +69,7 @@ impl Database {
     pub(super) async fn migrate(config: &Config, scope: &PlatformScope) -> Result<u64> {
         if config.database.backend == Backend::Postgres {
             let settings = postgres(&config.database, &tier_modes(config)?);
-            PgKernel::install(&settings, &[POSTGRES_MIGRATIONS]).await?;
+            PgKernel::install(&settings, POSTGRES_MIGRATIONS).await?;
         }
         let database = Self::open(config).await?;
         let migrated = match &database.kernel {
@@ -91,6 +101,38 @@ impl Database {
         match &self.kernel {
             Kernel::Sqlite(kernel) => Arc::new(SqliteLeases::new(kernel.clone())),
             Kernel::Postgres(kernel) => Arc::new(PgLeases::new(kernel.clone())),
+        }
+    }
+
+    /// The outboxes, as the relay sees them.
+    pub(super) fn outbox(&self) -> Arc<dyn OutboxStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteOutbox::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PgOutbox::new(kernel.clone())),
+        }
+    }
+
+    /// The published events, as tenants see them.
+    pub(super) fn feed(&self) -> Arc<dyn EventFeed> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteOutbox::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PgOutbox::new(kernel.clone())),
+        }
+    }
+
+    /// The store of contexts.
+    pub(super) fn contexts(&self, limits: ContextLimits) -> Arc<dyn ContextStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteContextStore::new(kernel.clone(), limits)),
+            Kernel::Postgres(kernel) => Arc::new(PostgresContextStore::new(kernel.clone(), limits)),
+        }
+    }
+
+    /// The store of memories.
+    pub(super) fn memories(&self) -> Arc<dyn MemoryStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteMemoryStore::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PostgresMemoryStore::new(kernel.clone())),
         }
     }
 

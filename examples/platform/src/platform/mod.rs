@@ -6,6 +6,7 @@ mod chat;
 mod database;
 mod inference;
 mod readiness;
+mod remembering;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,9 +14,16 @@ use mcp_automation::{
     fleet::{Fleet, FleetConfig, FleetSpec, launcher::Launcher},
     gateway::{Gateway, GatewayConfig},
 };
+use mcp_context::{context::ContextStore, memory::Memories};
 use mcp_core::{
-    Error, PlatformScope, Result, audit::DenialLog, clock::SystemClock, embed::Embedder, limit::RateLimiter,
-    scope::PrincipalId, telemetry::Metrics,
+    Error, PlatformScope, Result,
+    audit::DenialLog,
+    clock::SystemClock,
+    embed::Embedder,
+    event::{EventBus, EventFeed},
+    limit::RateLimiter,
+    scope::PrincipalId,
+    telemetry::Metrics,
 };
 use mcp_inference::{http_api::InferenceApi, router::Router};
 use mcp_tenancy::{Tenancy, limit::GcraLimiter};
@@ -24,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use administration::Administration;
 pub use readiness::Readiness;
 
-use self::{auditing::Auditing, inference::Inference};
+use self::{auditing::Auditing, inference::Inference, remembering::Remembering};
 use crate::config::{self, Config};
 
 /// A running platform: everything behind the listeners.
@@ -38,6 +46,7 @@ pub struct Platform {
     router: Router,
     limiter: Arc<dyn RateLimiter>,
     auditing: Auditing,
+    remembering: Remembering,
     metrics: Metrics,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -69,6 +78,7 @@ impl Platform {
 
         let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher)));
         let auditing = administration.start_auditing()?;
+        let remembering = administration.start_remembering(&config, inference.embedder())?;
         let gateway = Gateway::new(
             gateway_config(&config),
             Arc::clone(&fleet) as _,
@@ -91,6 +101,7 @@ impl Platform {
             router,
             limiter,
             auditing,
+            remembering,
             metrics,
             stop,
             tasks,
@@ -100,6 +111,7 @@ impl Platform {
     /// Takes no new MCP call and waits for those in flight, at most for the configured drain time; returns
     /// how many were cut.
     pub async fn drain(&self) -> usize {
+        self.remembering.end_streams();
         self.gateway.drain(Duration::from_secs(self.config.server.drain_seconds)).await
     }
 
@@ -109,6 +121,7 @@ impl Platform {
         self.inference.close().await;
         self.stop.cancel();
         self.tasks.wait().await;
+        self.remembering.shutdown().await;
         self.auditing.shutdown().await;
         self.administration.close().await;
     }
@@ -159,6 +172,35 @@ impl Platform {
     #[must_use]
     pub const fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// Contexts.
+    #[must_use]
+    pub fn contexts(&self) -> Arc<dyn ContextStore> {
+        self.remembering.contexts()
+    }
+
+    /// Semantic memory.
+    #[must_use]
+    pub fn memories(&self) -> Arc<Memories> {
+        self.remembering.memories()
+    }
+
+    /// Published events.
+    #[must_use]
+    pub fn feed(&self) -> Arc<dyn EventFeed> {
+        self.remembering.feed()
+    }
+
+    /// Where events are published, for consumers in this process.
+    #[must_use]
+    pub fn bus(&self) -> Arc<dyn EventBus> {
+        self.remembering.bus()
+    }
+
+    /// What the routes of contexts, memories and events work on.
+    pub(crate) fn context_routes(&self) -> mcp_context::http_api::Deps {
+        self.remembering.routes(self.tenancy().directory().clone(), self.denials())
     }
 
     /// What holds tenants to their requests a minute.

@@ -5,6 +5,7 @@
 mod chat;
 mod clients;
 mod commands;
+mod contexts;
 mod demo;
 mod embedded;
 mod guide;

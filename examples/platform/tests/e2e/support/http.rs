@@ -72,6 +72,12 @@ impl Attempt {
         self
     }
 
+    /// In the place of a header that is there.
+    pub(crate) fn instead(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.header(name, value)
+    }
+
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
@@ -83,18 +89,22 @@ impl Attempt {
 
     /// Sends it and waits a minute at most.
     pub(crate) async fn send(self) -> Answer {
-        let mut request = Request::builder().method(self.method).uri(&self.url);
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
-        let request = request.body(Full::new(self.body)).unwrap();
-        let client = Client::builder(TokioExecutor::new()).build_http();
         let answered = tokio::time::timeout(Duration::from_secs(60), async {
-            let (parts, body) = client.request(request).await.unwrap().into_parts();
+            let (parts, body) = self.open().await.into_parts();
             // A stream that is cut has an end too; what came before it counts.
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             Answer { status: parts.status, headers: parts.headers, body }
         });
         answered.await.expect("no answer within a minute")
+    }
+
+    /// Sends it and leaves the body to be read.
+    pub(crate) async fn open(self) -> http::Response<hyper::body::Incoming> {
+        let mut request = Request::builder().method(self.method).uri(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(self.body)).unwrap();
+        Client::builder(TokioExecutor::new()).build_http().request(request).await.unwrap()
     }
 }
