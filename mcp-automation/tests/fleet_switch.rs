@@ -1,6 +1,8 @@
 //! Another release of a server, while calls go on.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+
 mod support;
 
 use std::{
@@ -164,6 +166,17 @@ async fn a_candidate_that_is_dropped_is_stopped() {
     assert_eq!(marked(&mark).len(), 1);
     drop(candidate);
     none_left(&mark, Duration::from_secs(5)).await;
+    fleet.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_ended_before_it_was_adopted_is_started_again() {
+    let fleet = fleet(vec![], FleetConfig { idle: Duration::from_millis(50), ..config() });
+    let mark = unique();
+    let candidate = fleet.try_out(&operator(), with_env(release("x", true), "MARK", &mark)).await.unwrap();
+    none_left(&mark, Duration::from_secs(5)).await;
+    fleet.adopt(&operator(), candidate).unwrap();
+    assert_eq!(answers(&fleet, "acme").await.unwrap(), "x");
     fleet.shutdown(Duration::ZERO).await;
 }
 

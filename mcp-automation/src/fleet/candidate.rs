@@ -117,13 +117,33 @@ impl Fleet {
         table.may_change(&server)?;
         let retired = table.retire(&server);
         table.put(Arc::clone(&candidate.served));
-        if candidate.served.spec.stateless {
+        // One that has ended meanwhile is not found again by its own end, which is past; the next call starts another.
+        let runs = matches!(*candidate.instance.state.borrow(), State::Ready { .. });
+        if candidate.served.spec.stateless && runs {
             candidate.adopted = true;
             table.instances.insert(candidate.instance.key.clone(), Arc::clone(&candidate.instance));
         }
         drop(table);
         tracing::info!(actor = %scope.actor(), reason = scope.reason(), %server, leaving = retired.len(), "switched");
         metrics::counter!("mcp_server_switches_total", "server" => server.to_string()).increment(1);
+        self.shared.let_go(retired);
+        Ok(())
+    }
+
+    /// Puts a server into the fleet, or in the place of the release that served it, without trying it out: for
+    /// one that is known to work. It starts on its first use.
+    ///
+    /// # Errors
+    /// As [`adopt`](Self::adopt).
+    pub fn mount(&self, scope: &PlatformScope, spec: ServerSpec) -> Result<()> {
+        let server = spec.name.clone();
+        self.shared.check_open(&server)?;
+        let mut table = self.shared.table();
+        table.may_change(&server)?;
+        let retired = table.retire(&server);
+        table.put(Served::new(spec, true));
+        drop(table);
+        tracing::info!(actor = %scope.actor(), reason = scope.reason(), %server, "mounted");
         self.shared.let_go(retired);
         Ok(())
     }
