@@ -90,8 +90,15 @@ fn operator_stack(platform: &Arc<Platform>) -> Stack {
         .layer(ConcurrencyLayer::new(OPERATORS_RUNNING))
         .layer(AuthenticateOperatorLayer::new(platform.tenancy().operators().clone(), denials.clone()))
         .layer(OperatorRateLimitLayer::new(platform.limiter(), server.operator_requests_per_minute, denials))
-        .service(api::of_operators().with_state(Arc::clone(platform)));
+        .service(operator_routes(platform));
     boxed(stack)
+}
+
+/// What operators reach: the platform's own routes, and those of the crates.
+fn operator_routes(platform: &Arc<Platform>) -> Router {
+    api::of_operators()
+        .with_state(Arc::clone(platform))
+        .merge(mcp_automation::http_api::operator_routes(Arc::clone(platform.releases())))
 }
 
 type Stack = BoxCloneSyncService<Request, Response, Infallible>;

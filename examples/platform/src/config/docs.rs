@@ -60,6 +60,20 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ),
     ("fleet.processes_per_tenant", "Stdio servers that run at once for one tenant."),
     ("fleet.processes", "Stdio servers that run at once."),
+    ("releases.dir", "Directory of the releases of added servers. Empty: releases in data.dir."),
+    ("releases.npm_registry", "npm registry that servers and their dependencies come from."),
+    ("releases.pypi_index", "Python index that servers and their dependencies come from."),
+    ("releases.node", "Node: a path, or a name looked for in PATH. It runs servers from npm."),
+    ("releases.npm", "npm: a path, or a name looked for in PATH. It installs them."),
+    (
+        "releases.python",
+        "Python: a path, or a name looked for in PATH. It installs and runs servers from PyPI.",
+    ),
+    ("releases.install_seconds", "Longest run of npm or pip."),
+    (
+        "releases.compare_seconds",
+        "How often a replica looks for what another one added, switched or removed.",
+    ),
     (
         "gateway.prefix",
         "Names of tools and prompts: `always` with their server's (everything__echo), on `conflict`, or `never`.",

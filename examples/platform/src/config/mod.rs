@@ -12,7 +12,10 @@ mod print;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
-use mcp_automation::gateway::GatewayConfig;
+use mcp_automation::{
+    gateway::GatewayConfig,
+    source::{NpmSource, PypiSource},
+};
 use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,7 @@ pub struct Config {
     pub context: Context,
     pub events: Events,
     pub fleet: Fleet,
+    pub releases: Releases,
     pub gateway: GatewayConfig,
     pub inference: Inference,
     pub log: Log,
@@ -231,6 +235,35 @@ pub struct Inference {
 impl Default for Inference {
     fn default() -> Self {
         Self { models_dir: PathBuf::new(), embedder: String::new(), threads: 0, queue: 256 }
+    }
+}
+
+/// Servers that operators add while the platform runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Releases {
+    pub dir: PathBuf,
+    pub npm_registry: String,
+    pub pypi_index: String,
+    pub node: PathBuf,
+    pub npm: PathBuf,
+    pub python: PathBuf,
+    pub install_seconds: u64,
+    pub compare_seconds: u64,
+}
+
+impl Default for Releases {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::new(),
+            npm_registry: NpmSource::PUBLIC.to_owned(),
+            pypi_index: PypiSource::PUBLIC.to_owned(),
+            node: PathBuf::from("node"),
+            npm: PathBuf::from("npm"),
+            python: PathBuf::from("python3"),
+            install_seconds: 600,
+            compare_seconds: 5,
+        }
     }
 }
 

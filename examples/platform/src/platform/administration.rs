@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use mcp_automation::release::ReleaseStore;
 use mcp_core::{
     Error, PlatformScope, Result,
     audit::{AuditStore, VerifyReport},
@@ -27,6 +28,7 @@ pub struct Administration {
     database: Database,
     tenancy: Tenancy,
     audit: Arc<dyn AuditStore>,
+    releases: Arc<dyn ReleaseStore>,
     audit_files: auditing::Files,
 }
 
@@ -46,9 +48,10 @@ impl Administration {
         warn_of_others(&config.data.dir).await;
         let database = Database::open(config).await?;
         let master = MasterKey::load_or_create(&master_key_file(config))?;
+        let releases = database.releases(master.clone());
         let tenancy = Tenancy::open(database.tenancy(tokens(config), master)).await?;
         let audit = database.audit();
-        Ok(Self { database, tenancy, audit, audit_files: auditing::Files::of(config) })
+        Ok(Self { database, tenancy, audit, releases, audit_files: auditing::Files::of(config) })
     }
 
     /// Makes the database's tables or brings them up to this version; returns how many tenants there are.
@@ -70,6 +73,11 @@ impl Administration {
     #[must_use]
     pub fn audit(&self) -> Arc<dyn AuditStore> {
         Arc::clone(&self.audit)
+    }
+
+    /// The store of added servers.
+    pub(super) fn releases(&self) -> Arc<dyn ReleaseStore> {
+        Arc::clone(&self.releases)
     }
 
     /// Recomputes every audit chain and compares it with the checkpoints outside of the database.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mcp_automation::release::{PostgresReleaseStore, ReleaseStore, SqliteReleaseStore};
 use mcp_context::{
     context::{ContextLimits, ContextStore, PostgresContextStore, SqliteContextStore},
     memory::{MemoryStore, PostgresMemoryStore, SqliteMemoryStore},
@@ -28,9 +29,9 @@ use mcp_tenancy::{
 use crate::config::{self, Backend, Config, Isolation};
 
 /// What the crates of the platform store, on either database.
-const SQLITE_MIGRATIONS: &[Migrations] = &[mcp_tenancy::SQLITE_MIGRATIONS, mcp_context::SQLITE_MIGRATIONS];
+const SQLITE_MIGRATIONS: &[Migrations] = &[mcp_tenancy::SQLITE_MIGRATIONS, mcp_context::SQLITE_MIGRATIONS, mcp_automation::SQLITE_MIGRATIONS];
 const POSTGRES_MIGRATIONS: &[Migrations] =
-    &[mcp_tenancy::POSTGRES_MIGRATIONS, mcp_context::POSTGRES_MIGRATIONS];
+    &[mcp_tenancy::POSTGRES_MIGRATIONS, mcp_context::POSTGRES_MIGRATIONS, mcp_automation::POSTGRES_MIGRATIONS];
 
 /// An open database.
 #[derive(Debug)]
@@ -85,6 +86,14 @@ impl Database {
         match &self.kernel {
             Kernel::Sqlite(kernel) => TenancyDeps::sqlite(kernel, self.modes.clone(), master, tokens),
             Kernel::Postgres(kernel) => TenancyDeps::postgres(kernel, self.modes.clone(), master, tokens),
+        }
+    }
+
+    /// The store of added servers; their environments are sealed under `master`.
+    pub(super) fn releases(&self, master: MasterKey) -> Arc<dyn ReleaseStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteReleaseStore::new(kernel.clone(), master)),
+            Kernel::Postgres(kernel) => Arc::new(PostgresReleaseStore::new(kernel.clone(), master)),
         }
     }
 

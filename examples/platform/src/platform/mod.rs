@@ -6,6 +6,7 @@ mod chat;
 mod database;
 mod inference;
 mod readiness;
+mod releases;
 mod remembering;
 
 use std::{sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 use mcp_automation::{
     fleet::{Fleet, FleetConfig, FleetSpec, launcher::Launcher},
     gateway::{Gateway, GatewayConfig},
+    release::Releases,
 };
 use mcp_context::{context::ContextStore, memory::Memories};
 use mcp_core::{
@@ -41,6 +43,7 @@ pub struct Platform {
     config: Config,
     administration: Administration,
     fleet: Arc<Fleet>,
+    releases: Arc<Releases>,
     gateway: Gateway,
     inference: Inference,
     router: Router,
@@ -76,7 +79,7 @@ impl Platform {
         let administration = Administration::open(&config).await?;
         load_tenants(&administration, &config).await?;
 
-        let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher)));
+        let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher.clone())));
         let auditing = administration.start_auditing()?;
         let remembering = administration.start_remembering(&config, inference.embedder())?;
         let gateway = Gateway::new(
@@ -85,6 +88,7 @@ impl Platform {
             Arc::new(SystemClock),
             auditing.denials(),
         )?;
+        let releases = releases::start(&config, &administration, &fleet, launcher).await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (until, folding) = (stop.clone(), metrics.clone());
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
@@ -96,6 +100,7 @@ impl Platform {
             config,
             administration,
             fleet,
+            releases,
             gateway,
             inference,
             router,
@@ -117,6 +122,7 @@ impl Platform {
 
     /// Stops every server and background task and closes the database. Call [`drain`](Self::drain) before.
     pub async fn close(&self) {
+        self.releases.shutdown().await;
         self.fleet.shutdown(Duration::ZERO).await;
         self.inference.close().await;
         self.stop.cancel();
@@ -148,6 +154,12 @@ impl Platform {
     #[must_use]
     pub const fn fleet(&self) -> &Arc<Fleet> {
         &self.fleet
+    }
+
+    /// The servers that operators add while it runs.
+    #[must_use]
+    pub const fn releases(&self) -> &Arc<Releases> {
+        &self.releases
     }
 
     /// The MCP endpoint.

@@ -17,6 +17,7 @@ mod operators;
 mod postgres;
 mod readme;
 mod refusals;
+mod releases;
 #[path = "../../src/demo/scripted.rs"]
 mod scripted;
 mod serving;
