@@ -102,6 +102,89 @@ export type McpServer =
       timeoutSeconds?: number
     }
 
+/** What a context is made from; each member may be missing. */
+export interface NewContext {
+  user_id?: string
+  session_id?: string
+  data?: Record<string, unknown>
+}
+
+/** Which contexts. */
+export interface ContextFilter {
+  user_id?: string
+  session_id?: string
+  /** `next_cursor` of the page before. */
+  cursor?: string
+  /** 1 to 200. Default: 50. */
+  limit?: number
+}
+
+/** A context without its data. */
+export interface ContextHead {
+  context_id: string
+  tenant_id: string
+  user_id: string
+  session_id: string | null
+  metadata: { created_at: string; updated_at: string; version: number; messages: number }
+}
+
+/** A context. Its messages are `data.conversation_history`. */
+export interface Context extends ContextHead {
+  data: { conversation_history?: Message[]; [field: string]: unknown }
+}
+
+/** A page of contexts. */
+export interface ContextPage {
+  items: ContextHead[]
+  next_cursor?: string
+}
+
+/** A message to be appended; its content is a text, or a list of parts. */
+export interface NewMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool'
+  content: string | Array<Record<string, unknown>>
+  metadata?: Record<string, unknown>
+}
+
+/** A message of a context. */
+export interface Message extends NewMessage {
+  seq: number
+  author: string
+  created_at: string
+}
+
+/** How messages are appended. */
+export interface AppendOptions {
+  /** To this version alone. Default: to any. */
+  expectedVersion?: number
+  /** Once for this key. */
+  idempotencyKey?: string
+}
+
+/** What an append came to. */
+export interface Appended {
+  version: number
+  first_seq: number
+  last_seq: number
+}
+
+/** A text that is remembered. */
+export interface Memory {
+  id: string
+  namespace: string
+  text: string
+  metadata?: Record<string, unknown>
+  author: string
+  created_at: string
+}
+
+/** What was recalled, best first, and whether meanings were compared or words alone. */
+export interface Recalled {
+  items: Array<Memory & { score: number }>
+  semantic: boolean
+  note?: string
+}
+
 /** A tool as MCP describes it. */
 export interface Tool {
   name: string

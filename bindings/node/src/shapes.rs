@@ -17,3 +17,11 @@ impl Default for KeyOptions {
         Self { name: "key".to_owned(), principal: "service".to_owned(), permissions }
     }
 }
+
+/// How messages are appended.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub(crate) struct AppendOptions {
+    pub(crate) expected_version: Option<i64>,
+    pub(crate) idempotency_key: Option<String>,
+}

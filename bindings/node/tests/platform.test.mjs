@@ -34,6 +34,61 @@ test('two tenants call their tools and stay apart', async (t) => {
   assert.doesNotMatch(JSON.stringify(theirs), /acme buys/)
 })
 
+test('a conversation is kept, changed and deleted', async (t) => {
+  const platform = await opened(t)
+  const [acme, globex] = [await tenantOf(platform, 'acme'), await tenantOf(platform, 'globex')]
+  const context = await acme.createContext({ data: { topic: 'orders' }, user_id: 'user-789' })
+  const id = context.context_id
+  assert.deepEqual([context.tenant_id, context.user_id, context.metadata.version], ['acme', 'user-789', 1])
+  const appended = await acme.append(id, [{ role: 'user', content: 'Where is my order?' }], { expectedVersion: 1 })
+  assert.deepEqual(appended, { version: 2, first_seq: 1, last_seq: 1 })
+  const again = () => acme.append(id, [{ role: 'user', content: '!' }], { idempotencyKey: 'k' })
+  assert.deepEqual(await again(), await again())
+
+  const late = acme.append(id, [{ role: 'user', content: 'late' }], { expectedVersion: 1 })
+  const stale = await rejects('conflict', late)
+  assert.deepEqual([stale.details, stale.retry], [{ current_version: 3 }, 'never'])
+  await rejects('conflict', acme.patchContext(id, { topic: null }, 1))
+  await rejects('invalid_input', acme.patchContext(id, { conversation_history: [] }, 3), /conversation_history/)
+  const patched = await acme.patchContext(id, { topic: null, lang: 'de' }, 3)
+  assert.deepEqual([patched.data, patched.metadata.version], [{ lang: 'de' }, 4])
+
+  const read = await acme.readContext(id, 1)
+  assert.deepEqual(read.data.conversation_history.map((message) => message.content), ['!'])
+  for (const unknown of [id, 'no-such', '../keys', '%2e%2e']) await rejects('not_found', globex.readContext(unknown))
+  assert.deepEqual((await globex.listContexts()).items, [])
+  assert.deepEqual((await acme.listContexts({ user_id: 'user-789' })).items.map((head) => head.context_id), [id])
+
+  const reader = await tenantOf(platform, 'acme', 'contexts:read')
+  await rejects('permission_denied', reader.deleteContext(id), /contexts:write/)
+  await rejects('conflict', acme.deleteContext(id, 1))
+  await acme.deleteContext(id)
+  await rejects('not_found', acme.readContext(id))
+})
+
+test('concurrent appends are each there once', async (t) => {
+  const acme = await tenantOf(await opened(t), 'acme')
+  const { context_id: id } = await acme.createContext()
+  const numbers = Array.from({ length: 64 }, (_, n) => n)
+  const appended = await Promise.all(numbers.map((n) => acme.append(id, [{ role: 'user', content: `${n}` }])))
+  const inOrder = (list) => list.sort((a, b) => a - b)
+  assert.deepEqual(inOrder(appended.map((one) => one.first_seq)), numbers.map((n) => n + 1))
+  const history = (await acme.readContext(id)).data.conversation_history
+  assert.deepEqual(inOrder(history.map((message) => Number(message.content))), numbers)
+})
+
+test('what is remembered is recalled by its tenant', async (t) => {
+  const platform = await opened(t)
+  const [acme, globex] = [await tenantOf(platform, 'acme'), await tenantOf(platform, 'globex')]
+  const memory = await acme.remember('user/ann', 'Ann prefers window seats on trains', { from: 'chat' })
+  assert.deepEqual([memory.author, memory.metadata], ['service', { from: 'chat' }])
+  await acme.remember('user/ann', 'Ann is allergic to peanuts')
+  const recalled = await acme.recall('user/ann', 'which seats on a train', 1)
+  assert.deepEqual(recalled.items.map((hit) => hit.id), [memory.id])
+  assert.deepEqual((await globex.recall('user/ann', 'window seats')).items, [])
+  await rejects('invalid_input', acme.remember('ann', 'x'), /namespace/)
+})
+
 test('JSON crosses as it is', async (t) => {
   const acme = await tenantOf(await opened(t), 'acme')
   const given = { z: 1, a: [1.5, 2 ** 40, null, true], text: 'äöü \u0000 \u{1f600}', nested: { b: {}, a: [] } }

@@ -27,6 +27,68 @@ async def test_two_tenants_call_their_tools_and_stay_apart(opened: Opened) -> No
     assert "acme buys" not in str(theirs)
 
 
+async def test_a_conversation_is_kept_changed_and_deleted(opened: Opened) -> None:
+    platform = await opened()
+    acme, globex = await tenant_of(platform, "acme"), await tenant_of(platform, "globex")
+    context = await acme.create_context({"topic": "orders"}, user_id="user-789")
+    id = context["context_id"]
+    assert (context["tenant_id"], context["user_id"], context["metadata"]["version"]) == ("acme", "user-789", 1)
+    appended = await acme.append(id, [{"role": "user", "content": "Where is my order?"}], expected_version=1)
+    assert appended == {"version": 2, "first_seq": 1, "last_seq": 1}
+    once = [await acme.append(id, [{"role": "user", "content": "!"}], idempotency_key="k") for _ in range(2)]
+    assert once[0] == once[1]
+
+    with pytest.raises(mcp_platform.ConflictError) as stale:
+        await acme.append(id, [{"role": "user", "content": "late"}], expected_version=1)
+    assert (stale.value.current, stale.value.retry) == (3, "never")
+    with pytest.raises(mcp_platform.ConflictError):
+        await acme.patch_context(id, {"topic": None}, expected_version=1)
+    with pytest.raises(mcp_platform.InvalidInputError, match="conversation_history"):
+        await acme.patch_context(id, {"conversation_history": []}, expected_version=3)
+    patched = await acme.patch_context(id, {"topic": None, "lang": "de"}, expected_version=3)
+    assert (patched["data"], patched["metadata"]["version"]) == ({"lang": "de"}, 4)
+
+    read = await acme.read_context(id, messages=1)
+    assert [message["content"] for message in read["data"]["conversation_history"]] == ["!"]
+    for unknown in (id, "no-such", "../keys", "%2e%2e"):
+        with pytest.raises(mcp_platform.NotFoundError):
+            await globex.read_context(unknown)
+    assert (await globex.list_contexts())["items"] == []
+    assert [head["context_id"] for head in (await acme.list_contexts(user_id="user-789"))["items"]] == [id]
+
+    reader = await tenant_of(platform, "acme", "contexts:read")
+    with pytest.raises(mcp_platform.PermissionDeniedError, match="contexts:write"):
+        await reader.delete_context(id)
+    with pytest.raises(mcp_platform.ConflictError):
+        await acme.delete_context(id, expected_version=1)
+    await acme.delete_context(id)
+    with pytest.raises(mcp_platform.NotFoundError):
+        await acme.read_context(id)
+
+
+async def test_concurrent_appends_are_each_there_once(opened: Opened) -> None:
+    acme = await tenant_of(await opened(), "acme")
+    id = (await acme.create_context())["context_id"]
+    appends = (acme.append(id, [{"role": "user", "content": str(n)}]) for n in range(64))
+    appended = await asyncio.gather(*appends)
+    assert sorted(one["first_seq"] for one in appended) == list(range(1, 65))
+    history = (await acme.read_context(id))["data"]["conversation_history"]
+    assert sorted(int(message["content"]) for message in history) == list(range(64))
+
+
+async def test_what_is_remembered_is_recalled_by_its_tenant(opened: Opened) -> None:
+    platform = await opened()
+    acme, globex = await tenant_of(platform, "acme"), await tenant_of(platform, "globex")
+    memory = await acme.remember("user/ann", "Ann prefers window seats on trains", {"from": "chat"})
+    assert (memory["author"], memory["metadata"]) == ("service", {"from": "chat"})
+    await acme.remember("user/ann", "Ann is allergic to peanuts")
+    recalled = await acme.recall("user/ann", "which seats on a train", limit=1)
+    assert [hit["id"] for hit in recalled["items"]] == [memory["id"]]
+    assert (await globex.recall("user/ann", "window seats"))["items"] == []
+    with pytest.raises(mcp_platform.InvalidInputError, match="namespace"):
+        await acme.remember("ann", "x")
+
+
 async def test_json_crosses_as_it_is(opened: Opened) -> None:
     acme = await tenant_of(await opened(), "acme")
     given = {"z": 1, "a": [1.5, 2**40, None, True], "text": "äöü \u0000 \U0001f600", "nested": {"b": {}, "a": []}}

@@ -122,7 +122,7 @@ fn is_within(path: &str, root: &str) -> bool {
 }
 
 /// What a caller reaches once it is known for which tenant it acts.
-fn tenant_routes(platform: &Arc<Platform>) -> Router {
+pub(crate) fn tenant_routes(platform: &Arc<Platform>) -> Router {
     // axum knows no failing services: what the gateway fails with goes to rescue by way of the response.
     let gateway = platform.gateway().clone();
     let gateway = service_fn(move |request: Request| {

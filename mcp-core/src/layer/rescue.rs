@@ -145,6 +145,14 @@ impl Failed {
         response.extensions_mut().insert(Self(Arc::new(error)));
         response
     }
+
+    /// The error that a response stands for, for a caller without [`RescueLayer`] above it.
+    #[must_use]
+    pub fn take<B>(response: &mut Response<B>) -> Option<Error> {
+        let Self(error) = response.extensions_mut().remove()?;
+        let retell = |told: Arc<Error>| Error::new(told.kind(), told.operation(), told.message().to_owned());
+        Some(Arc::try_unwrap(error).unwrap_or_else(retell))
+    }
 }
 
 pin_project! {

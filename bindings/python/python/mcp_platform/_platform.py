@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from . import _json, _launcher, _native
-from .types import TenantInfo, Tool, ToolResult
+from .types import Appended, Context, ContextPage, Memory, NewMessage, Recalled, TenantInfo, Tool, ToolResult
 
 
 async def open(
@@ -115,6 +115,80 @@ class Tenant:
     def principal(self) -> str:
         """As whom the calls are made."""
         return self._native.principal
+
+    async def create_context(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Context:
+        """Creates a context: a conversation, and the data around it. Without `user_id` it is the principal's."""
+        new: dict[str, Any] = {"data": dict(data or {})}
+        new |= {name: value for name, value in (("user_id", user_id), ("session_id", session_id)) if value is not None}
+        context: Context = _json.read(await self._native.create_context(_json.write("context", new)))
+        return context
+
+    async def read_context(self, id: str, *, messages: int | None = None) -> Context:
+        """The context with its newest messages, 100 by default. Raises `NotFoundError`."""
+        context: Context = _json.read(await self._native.read_context(id, messages))
+        return context
+
+    async def list_contexts(
+        self,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ContextPage:
+        """A page of contexts without their data, latest created first; `next_cursor` where there are more."""
+        page: ContextPage = _json.read(await self._native.list_contexts(user_id, session_id, cursor, limit))
+        return page
+
+    async def append(
+        self,
+        id: str,
+        messages: Sequence[NewMessage],
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Appended:
+        """Appends messages, all or none; once for an idempotency key.
+
+        Raises `ConflictError` with the `current` version where another was expected.
+        """
+        given = _json.write("messages", list(messages))
+        appended: Appended = _json.read(await self._native.append(id, given, expected_version, idempotency_key))
+        return appended
+
+    async def patch_context(self, id: str, patch: Mapping[str, Any], *, expected_version: int) -> Context:
+        """Merges a patch into the context's data (RFC 7396): None removes, objects are merged, the rest replaces.
+
+        Raises `ConflictError` with the `current` version where it is another.
+        """
+        given = _json.write("patch", dict(patch))
+        context: Context = _json.read(await self._native.patch_context(id, given, expected_version))
+        return context
+
+    async def delete_context(self, id: str, *, expected_version: int | None = None) -> None:
+        """Deletes the context and its messages, in any version where none is expected."""
+        await self._native.delete_context(id, expected_version)
+
+    async def remember(self, namespace: str, text: str, metadata: Mapping[str, Any] | None = None) -> Memory:
+        """Remembers a text in a namespace: `user/…`, `agent/…` or `session/…`. The same text is there once."""
+        given = _json.write("metadata", dict(metadata or {}))
+        memory: Memory = _json.read(await self._native.remember(namespace, text, given))
+        return memory
+
+    async def recall(self, namespace: str, query: str, *, limit: int | None = None) -> Recalled:
+        """What of a namespace is nearest to a query, best first; 10 by default, at most 100."""
+        recalled: Recalled = _json.read(await self._native.recall(namespace, query, limit))
+        return recalled
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
+        """The vectors of texts, by a local model or by the first that embeds. Raises `NotFoundError` without one."""
+        return await self._native.embed(list(texts), model)
 
     async def list_tools(self) -> list[Tool]:
         """The tools of the tenant's MCP servers; names begin with the server's, as in `time__now`."""

@@ -28,6 +28,79 @@ class TenantInfo(TypedDict):
     version: int
 
 
+class NewMessage(TypedDict):
+    """A message to be appended; its content is a text, or a list of parts."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]]
+    metadata: NotRequired[dict[str, Any]]
+
+
+class ContextMetadata(TypedDict):
+    """What a context says of itself."""
+
+    created_at: str
+    updated_at: str
+    version: int
+    messages: int
+
+
+class ContextHead(TypedDict):
+    """A context without its data."""
+
+    context_id: str
+    tenant_id: str
+    user_id: str
+    session_id: str | None
+    metadata: ContextMetadata
+
+
+class Context(ContextHead):
+    """A context. Its messages are `data["conversation_history"]`."""
+
+    data: dict[str, Any]
+
+
+class ContextPage(TypedDict):
+    """A page of contexts."""
+
+    items: list[ContextHead]
+    next_cursor: NotRequired[str]
+
+
+class Appended(TypedDict):
+    """What an append came to."""
+
+    version: int
+    first_seq: int
+    last_seq: int
+
+
+class Memory(TypedDict):
+    """A text that is remembered."""
+
+    id: str
+    namespace: str
+    text: str
+    metadata: NotRequired[dict[str, Any]]
+    author: str
+    created_at: str
+
+
+class Hit(Memory):
+    """A memory that was recalled; scores compare within one answer."""
+
+    score: float
+
+
+class Recalled(TypedDict):
+    """What was recalled, and whether meanings were compared or words alone."""
+
+    items: list[Hit]
+    semantic: bool
+    note: NotRequired[str]
+
+
 class Tool(TypedDict):
     """A tool as MCP describes it."""
 

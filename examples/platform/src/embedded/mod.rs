@@ -22,6 +22,8 @@
 //! ```
 
 mod admission;
+mod api;
+mod contexts;
 mod failure;
 mod options;
 mod tenant;
@@ -32,6 +34,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use axum::Router;
 use mcp_core::{
     Error, ErrorKind, PlatformScope, Result,
     key::Secret,
@@ -43,12 +46,13 @@ use mcp_tenancy::{
     tenant::{NewTenant, Tenant},
 };
 
+pub use contexts::ContextFilter;
 pub use failure::Failure;
 pub use options::Options;
 pub use tenant::TenantHandle;
 
 use self::admission::Admission;
-use crate::platform::Platform;
+use crate::{app::tenant_routes, platform::Platform};
 
 /// A platform inside this program. Clones share it.
 ///
@@ -59,8 +63,10 @@ pub struct Embedded(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    platform: Platform,
+    platform: Arc<Platform>,
     admission: Admission,
+    /// What a tenant's requests reach, with the state of its handlers.
+    router: Router,
     closed: AtomicBool,
 }
 
@@ -76,9 +82,9 @@ impl Embedded {
         let Options { mut config, servers, launcher } = options;
         // Nothing but this module reaches the gateway, and that is how it calls itself.
         config.gateway.allowed_hosts = vec![tools::HOST.to_owned()];
-        let platform = Platform::start_with(config, servers, launcher, metrics()?).await?;
-        let admission = Admission::new(&platform);
-        Ok(Self(Arc::new(Inner { platform, admission, closed: AtomicBool::new(false) })))
+        let platform = Arc::new(Platform::start_with(config, servers, launcher, metrics()?).await?);
+        let (admission, router) = (Admission::new(&platform), tenant_routes(&platform));
+        Ok(Self(Arc::new(Inner { platform, admission, router, closed: AtomicBool::new(false) })))
     }
 
     /// Creates a tenant with default limits.
@@ -162,6 +168,11 @@ impl Embedded {
             return Err(Error::new(ErrorKind::Cancelled, "embedded.platform", message));
         }
         Ok(&self.0.platform)
+    }
+
+    /// The tenants' routes, unless it is closed.
+    fn router(&self) -> Result<Router> {
+        self.platform().map(|_| self.0.router.clone())
     }
 
     fn admission(&self) -> &Admission {

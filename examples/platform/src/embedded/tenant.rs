@@ -3,13 +3,13 @@
 use std::{fmt, future::Future};
 
 use mcp_core::{
-    Result, Scope,
+    Error, Result, Scope,
     key::Secret,
     scope::{PrincipalId, TenantId},
 };
 use serde_json::Value;
 
-use super::{Embedded, tools};
+use super::{Embedded, api::Call, tools};
 
 /// A tenant, as the principal of the key it was opened with. Clones share it.
 ///
@@ -70,6 +70,21 @@ impl TenantHandle {
         let gateway = self.embedded.platform()?.gateway().clone();
         let (name, arguments) = (name.to_owned(), arguments.clone());
         self.run(async move |scope| tools::call(gateway, scope, &name, arguments).await).await
+    }
+
+    /// A request to the REST API.
+    pub(super) async fn call(&self, call: Call) -> Result<Value> {
+        let router = self.embedded.router()?;
+        self.run(async move |scope| call.send(router, scope).await).await
+    }
+
+    /// The model that embeds where none is named.
+    pub(super) fn embedder(&self) -> Result<String> {
+        self.embedded.platform()?.embedder_name().map(str::to_owned).ok_or_else(|| {
+            let message =
+                "no local model embeds: put one into inference.models_dir (`cargo xtask model minilm`)";
+            Error::not_found("embedded.embed", message)
+        })
     }
 
     /// Does `job` behind the layers.

@@ -20,7 +20,8 @@ use crate::config;
 pub(super) struct Inference {
     pool: CpuPool,
     models: Arc<ModelRegistry>,
-    embedder: Option<Arc<dyn Embedder>>,
+    /// With its name among the models.
+    embedder: Option<(String, Arc<dyn Embedder>)>,
 }
 
 impl Inference {
@@ -42,7 +43,12 @@ impl Inference {
     }
 
     pub(super) fn embedder(&self) -> Option<Arc<dyn Embedder>> {
-        self.embedder.clone()
+        self.embedder.as_ref().map(|(_, embedder)| Arc::clone(embedder))
+    }
+
+    /// The name of the model behind [`embedder`](Self::embedder).
+    pub(super) fn embedder_name(&self) -> Option<&str> {
+        self.embedder.as_ref().map(|(name, _)| name.as_str())
     }
 
     /// Ends the threads that compute.
@@ -73,7 +79,7 @@ fn default_folder() -> Option<PathBuf> {
     Some(cache.join("mcp-platform/models"))
 }
 
-fn embedder(models: &ModelRegistry, wanted: &str) -> Result<Option<Arc<dyn Embedder>>> {
+fn embedder(models: &ModelRegistry, wanted: &str) -> Result<Option<(String, Arc<dyn Embedder>)>> {
     let embeds = |entry: &ModelEntry| matches!(entry, ModelEntry::Loaded { embedder: Some(_), .. });
     let first = || models.iter().find(|(_, versions)| versions.iter().any(|(_, entry)| embeds(entry)));
     let name = match wanted {
@@ -84,5 +90,5 @@ fn embedder(models: &ModelRegistry, wanted: &str) -> Result<Option<Arc<dyn Embed
     let model = models.embedder(name).map_err(|error| {
         Error::invalid_input("inference.embedder", format!("inference.embedder: {}", error.message()))
     })?;
-    Ok(Some(Arc::new(ModelEmbedder::new(model))))
+    Ok(Some((name.to_owned(), Arc::new(ModelEmbedder::new(model)))))
 }

@@ -215,6 +215,11 @@ impl Platform {
         self.remembering.routes(self.tenancy().directory().clone(), self.denials())
     }
 
+    /// The name of that model.
+    pub(crate) fn embedder_name(&self) -> Option<&str> {
+        self.inference.embedder_name()
+    }
+
     /// What holds tenants to their requests a minute.
     #[must_use]
     pub fn limiter(&self) -> Arc<dyn RateLimiter> {
