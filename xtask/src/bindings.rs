@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::conformance::Programs;
 use crate::sh::{self, Result};
-use crate::tools;
+use crate::{model, tools};
 
 /// What the tests start as MCP server.
 const BINARY: &str = "MCP_PLATFORM_BIN";
@@ -18,20 +18,21 @@ const BINARY: &str = "MCP_PLATFORM_BIN";
 /// # Errors
 /// The first that fails.
 pub(crate) fn run() -> Result {
-    let (tools, programs) = (tools::prepare()?, Programs::build()?);
-    python(&tools, &programs)?;
-    node(&tools, &programs)
+    let (tools, models, programs) = (tools::prepare()?, model::prepare()?, Programs::build()?);
+    python(&tools, &models, &programs)?;
+    node(&tools, &models, &programs)
 }
 
 /// Installs the package by pip and runs its tests; compares its types with what is there.
 ///
 /// # Errors
 /// When it does not build, or a test fails.
-pub(crate) fn python(tools: &Path, programs: &Programs) -> Result {
+pub(crate) fn python(tools: &Path, models: &Path, programs: &Programs) -> Result {
     let (source, bin) = (sh::root().join("bindings/python"), tools.join(tools::PYTHON_BINDING).join("bin"));
     let python = |arguments: &[&str]| {
         let mut python = Command::new(bin.join("python"));
         python.current_dir(&source).args(arguments).env(BINARY, &programs.platform);
+        python.env(model::VARIABLE, models);
         python
     };
     let mut install = python(&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
@@ -48,7 +49,7 @@ pub(crate) fn python(tools: &Path, programs: &Programs) -> Result {
 ///
 /// # Errors
 /// When it does not build, or a test fails.
-pub(crate) fn node(tools: &Path, programs: &Programs) -> Result {
+pub(crate) fn node(tools: &Path, models: &Path, programs: &Programs) -> Result {
     let (source, folder) = (sh::root().join("bindings/node"), tools.join(tools::NODE_BINDING));
     let modules = folder.join("node_modules");
     let mut install = Command::new("npm");
@@ -58,7 +59,8 @@ pub(crate) fn node(tools: &Path, programs: &Programs) -> Result {
     let node = |arguments: &[&str]| {
         let mut node = Command::new("node");
         node.current_dir(&source).args(arguments).env("CARGO_TARGET_DIR", &target);
-        node.env(BINARY, &programs.platform).env("MCP_NODE_TOOLS", &folder).env("MCP_NODE_MODULES", &modules);
+        node.env(BINARY, &programs.platform).env(model::VARIABLE, models);
+        node.env("MCP_NODE_TOOLS", &folder).env("MCP_NODE_MODULES", &modules);
         node
     };
     sh::run(&mut node(&["types.mjs", "--check"]))?;

@@ -33,8 +33,8 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     steps.run("tests", || tests(&services, &tools, &models))?;
     drop(services);
     let programs = steps.run("programs", Programs::build_beside_tests)?;
-    steps.run("python", || bindings::python(&tools, &programs))?;
-    steps.run("node", || bindings::node(&tools, &programs))?;
+    steps.run("python", || bindings::python(&tools, &models, &programs))?;
+    steps.run("node", || bindings::node(&tools, &models, &programs))?;
     steps.run("conformance", || conformance::run(&programs, false))?;
     steps.run("dependencies", deny::offline)
 }

@@ -11,6 +11,13 @@ if (!binary) throw new Error('MCP_PLATFORM_BIN is not set: `cargo xtask test` bu
 /** The project's own MCP server for tests: a subcommand of its binary. */
 export const fixture = { command: binary, args: ['fixture'] }
 
+/** The folder with the local model that embeds. */
+export function modelsDir() {
+  const models = process.env.MCP_TEST_MODELS
+  if (!models) throw new Error('MCP_TEST_MODELS is not set: `cargo xtask test` makes the models and sets it')
+  return models
+}
+
 /** A folder that goes away after the test. */
 export function folder(test) {
   const path = mkdtempSync(join(tmpdir(), 'mcp-platform-'))

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { open } from 'mcp-platform'
-import { fixture, folder, opened, tenantOf } from './opened.mjs'
+import { fixture, folder, modelsDir, opened, tenantOf } from './opened.mjs'
 
 const module = createRequire(import.meta.url).resolve('mcp-platform')
 
@@ -87,6 +87,19 @@ test('what is remembered is recalled by its tenant', async (t) => {
   assert.deepEqual(recalled.items.map((hit) => hit.id), [memory.id])
   assert.deepEqual((await globex.recall('user/ann', 'window seats')).items, [])
   await rejects('invalid_input', acme.remember('ann', 'x'), /namespace/)
+})
+
+test('texts are embedded by a local model', async (t) => {
+  const platform = await opened(t, { inference: { models_dir: modelsDir() } })
+  const acme = await tenantOf(platform, 'acme', 'models:use')
+  const [seats, window, peanuts] = await acme.embed(['a seat by the window', 'window seats', 'peanut allergy'])
+  const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0)
+  assert.ok(seats.length === 384 && Math.abs(dot(seats, seats) - 1) < 1e-5)
+  assert.ok(dot(seats, window) > dot(seats, peanuts))
+  assert.deepEqual(await acme.embed(['window seats'], 'minilm'), [window])
+  await rejects('not_found', acme.embed(['x'], 'no-such-model'))
+  await rejects('invalid_input', acme.embed([]))
+  await rejects('permission_denied', (await tenantOf(platform, 'acme', 'tools:call')).embed(['x']), /models:use/)
 })
 
 test('JSON crosses as it is', async (t) => {

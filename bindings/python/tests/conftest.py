@@ -24,6 +24,15 @@ def fixture_server() -> dict[str, Any]:
     return {"command": binary, "args": ["fixture"]}
 
 
+@pytest.fixture
+def models_dir() -> str:
+    """The folder with the local model that embeds."""
+    folder = os.environ.get("MCP_TEST_MODELS")
+    if not folder:
+        pytest.fail("MCP_TEST_MODELS is not set: `cargo xtask test` makes the models and sets it")
+    return folder
+
+
 @pytest_asyncio.fixture
 async def opened(tmp_path: Path, fixture_server: dict[str, Any]) -> AsyncIterator[Opened]:
     """Opens a platform in the test's folder with the tenants acme and globex."""

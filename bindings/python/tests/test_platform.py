@@ -89,6 +89,22 @@ async def test_what_is_remembered_is_recalled_by_its_tenant(opened: Opened) -> N
         await acme.remember("ann", "x")
 
 
+async def test_texts_are_embedded_by_a_local_model(opened: Opened, models_dir: str) -> None:
+    platform = await opened(config={"inference": {"models_dir": models_dir}})
+    acme = await tenant_of(platform, "acme", "models:use")
+    seats, window, peanuts = await acme.embed(["a seat by the window", "window seats", "peanut allergy"])
+    assert len(seats) == 384 and abs(sum(x * x for x in seats) - 1) < 1e-5
+    near, far = (sum(a * b for a, b in zip(seats, other, strict=True)) for other in (window, peanuts))
+    assert near > far
+    assert await acme.embed(["window seats"], model="minilm") == [window]
+    with pytest.raises(mcp_platform.NotFoundError):
+        await acme.embed(["x"], model="no-such-model")
+    with pytest.raises(mcp_platform.InvalidInputError):
+        await acme.embed([])
+    with pytest.raises(mcp_platform.PermissionDeniedError, match="models:use"):
+        await (await tenant_of(platform, "acme", "tools:call")).embed(["x"])
+
+
 async def test_json_crosses_as_it_is(opened: Opened) -> None:
     acme = await tenant_of(await opened(), "acme")
     given = {"z": 1, "a": [1.5, 2**40, None, True], "text": "äöü \u0000 \U0001f600", "nested": {"b": {}, "a": []}}
