@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::Failure;
+use crate::{Failure, measure};
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
@@ -57,14 +57,7 @@ impl Measured {
     /// # Errors
     /// When it is gone.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
-        // The name, in parentheses, may hold blanks; the fields after it do not.
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').ok_or("unreadable /proc/PID/stat")?.1.split_whitespace().collect();
-        let ticks: f64 = fields.get(11).ok_or("no utime")?.parse::<f64>()?
-            + fields.get(12).ok_or("no stime")?.parse::<f64>()?;
-        // USER_HZ is 100 on every Linux that runs this.
-        Ok(ticks / 100.0)
+        measure::cpu_seconds(&self.pid()?.to_string())
     }
 
     /// Resident memory in MiB.

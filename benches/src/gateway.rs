@@ -1,10 +1,6 @@
 //! The platform in front of an HTTP upstream, everything on, beside a proxy that forwards bytes.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -13,7 +9,8 @@ use tokio::process::Command;
 use crate::{
     Failure,
     child::Measured,
-    load::{self, Measure, Post},
+    load::{self, Post},
+    measure::{Cost, Measure},
     row::Row,
     upstream::Era,
 };
@@ -23,24 +20,20 @@ const NAME: &str = "gateway";
 /// Runs every case.
 ///
 /// # Errors
-/// When a part does not build, start or answer.
-pub(crate) async fn run(seconds: Duration, platform: Option<PathBuf>) -> Result<Vec<Row>, Failure> {
-    let platform = match platform {
-        Some(platform) => platform,
-        None => build().await?,
-    };
+/// When a part does not start or answer.
+pub(crate) async fn run(seconds: Duration, platform: &Path) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     for era in [Era::Legacy, Era::Modern] {
         let upstream = Measured::part(&["__upstream", era.version()]).await?;
         let proxy = Measured::part(&["__proxy", &upstream.address.to_string()]).await?;
         let directory = tempfile::tempdir()?;
-        let (gateway, key) = start(&platform, directory.path(), &upstream).await?;
+        let (gateway, key) = start(platform, directory.path(), &upstream).await?;
         let bare = post(era, "echo", &[]);
         let ours = session(era, &gateway, &key).await?;
         for connections in [1, 32] {
             let direct = load::run(upstream.address, connections, seconds / 2, &bare).await?;
-            let reference = Loaded::measure(&proxy, connections, seconds, &bare).await?;
-            let measured = Loaded::measure(&gateway, connections, seconds, &ours).await?;
+            let reference = measure(&proxy, connections, seconds, &bare).await?;
+            let measured = measure(&gateway, connections, seconds, &ours).await?;
             rows.extend(compare(era, connections, &direct, &measured, &reference));
         }
         let case = format!("{} memory after load", era.version());
@@ -49,63 +42,31 @@ pub(crate) async fn run(seconds: Duration, platform: Option<PathBuf>) -> Result<
     Ok(rows)
 }
 
-/// A measure and what it cost the process.
-struct Loaded {
-    measure: Measure,
-    cpu: f64,
+async fn measure(
+    process: &Measured,
+    connections: usize,
+    span: Duration,
+    post: &Post,
+) -> Result<Cost, Failure> {
+    // Warmed up: connections, caches, the first list.
+    let load = async |span| load::run(process.address, connections, span, post).await;
+    Cost::of(span, || process.cpu_seconds(), load).await
 }
 
-impl Loaded {
-    async fn measure(
-        process: &Measured,
-        connections: usize,
-        span: Duration,
-        post: &Post,
-    ) -> Result<Self, Failure> {
-        // Warm: connections, caches, the first list.
-        load::run(process.address, connections, span / 4, post).await?;
-        let before = process.cpu_seconds()?;
-        let measure = load::run(process.address, connections, span, post).await?;
-        Ok(Self { measure, cpu: process.cpu_seconds()? - before })
+fn compare(era: Era, connections: usize, direct: &Measure, ours: &Cost, proxy: &Cost) -> Vec<Row> {
+    let case = format!("{} {connections} conn", era.version());
+    let mut rows = ours.rates(proxy, NAME, &case, "requests").to_vec();
+    rows.extend(ours.latencies(proxy, NAME, &case));
+    if connections > 1 {
+        return rows;
     }
-
-    fn cpu_per_thousand(&self) -> f64 {
-        self.cpu * 1_000.0 / self.measure.requests as f64
-    }
-}
-
-fn compare(era: Era, connections: usize, direct: &Measure, ours: &Loaded, proxy: &Loaded) -> Vec<Row> {
-    let case = |what: &str| format!("{} {connections} conn {what}", era.version());
-    let added = |loaded: &Loaded, quantile| {
+    // What the way costs, where nothing waits for anything else.
+    let added = |cost: &Cost| {
         // Less than the clock can tell apart counts as a tenth of a microsecond, so that ratios stay finite.
-        (loaded.measure.micros(quantile) - direct.micros(quantile)).max(0.1)
+        (cost.measure.micros(0.5) - direct.micros(0.5)).max(0.1)
     };
-    vec![
-        Row::more(NAME, case("requests"), "1/s", ours.measure.per_second(), proxy.measure.per_second()),
-        Row::less(NAME, case("CPU per 1000"), "s", ours.cpu_per_thousand(), proxy.cpu_per_thousand()),
-        Row::less(NAME, case("added p50"), "us", added(ours, 0.5), added(proxy, 0.5)),
-        Row::less(NAME, case("added p99"), "us", added(ours, 0.99), added(proxy, 0.99)),
-    ]
-}
-
-/// Builds the platform in the profile this program was built in, and says where it is.
-async fn build() -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe()?;
-    let directory = own.parent().ok_or("this program is in no directory")?;
-    let profile = match directory.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "mcp-platform", "--profile", profile])
-        .arg("--target-dir")
-        .arg(directory.parent().ok_or("this program is in no target directory")?)
-        .stdin(Stdio::null())
-        .status()
-        .await?;
-    let platform = directory.join("mcp-platform");
-    if built.success() { Ok(platform) } else { Err("mcp-platform does not build".into()) }
+    rows.push(Row::less(NAME, format!("{case} added p50"), "us", added(ours), added(proxy)));
+    rows
 }
 
 /// A platform with one tenant and one server, in an empty directory; its key may do everything.

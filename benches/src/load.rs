@@ -1,12 +1,8 @@
 //! Load: connections that each send the next request when the last is answered.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -14,7 +10,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    measure::{self, Measure},
+};
 
 /// A JSON-RPC request that is sent over and over.
 #[derive(Debug, Clone)]
@@ -29,26 +28,6 @@ impl Post {
     fn body(&self, id: usize) -> Bytes {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": self.method, "params": self.params});
         message.to_string().into()
-    }
-}
-
-/// What a run measured.
-#[derive(Debug)]
-pub(crate) struct Measure {
-    pub(crate) requests: u64,
-    pub(crate) seconds: f64,
-    /// Latency in microseconds.
-    latency: Histogram<u64>,
-}
-
-impl Measure {
-    pub(crate) fn per_second(&self) -> f64 {
-        self.requests as f64 / self.seconds
-    }
-
-    /// Latency in microseconds below which this part of requests was answered.
-    pub(crate) fn micros(&self, quantile: f64) -> f64 {
-        self.latency.value_at_quantile(quantile) as f64 / 1_000.0
     }
 }
 
@@ -70,30 +49,18 @@ pub(crate) async fn run(
     span: Duration,
     post: &Post,
 ) -> Result<Measure, Failure> {
-    let mut senders = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        senders.push(connect(to).await?);
+    let mut clients = Vec::with_capacity(connections);
+    for id in 0..connections {
+        clients.push((connect(to).await?, post.body(id)));
     }
-    let started = Instant::now();
-    let until = started + span;
-    let loads = senders.into_iter().enumerate().map(|(id, mut sender)| async move {
-        let body = post.body(id);
-        let mut latency = Histogram::<u64>::new(3)?;
-        while Instant::now() < until {
-            let sent = Instant::now();
-            let (response, answer) = send(&mut sender, to, &post.headers, body.clone()).await?;
-            if response.status() != StatusCode::OK || !answer.windows(9).any(|part| part == b"\"result\":") {
-                return Err(format!("{} {}", response.status(), String::from_utf8_lossy(&answer)).into());
-            }
-            latency.record(u64::try_from(sent.elapsed().as_nanos())?)?;
+    measure::closed_loop(clients, span, async |(sender, body)| {
+        let (response, answer) = send(sender, to, &post.headers, body.clone()).await?;
+        if response.status() == StatusCode::OK && answer.windows(9).any(|part| part == b"\"result\":") {
+            return Ok(());
         }
-        Ok::<_, Failure>(latency)
-    });
-    let mut latency = Histogram::<u64>::new(3)?;
-    for part in futures_util::future::try_join_all(loads).await? {
-        latency.add(part)?;
-    }
-    Ok(Measure { requests: latency.len(), seconds: started.elapsed().as_secs_f64(), latency })
+        Err(format!("{} {}", response.status(), String::from_utf8_lossy(&answer)).into())
+    })
+    .await
 }
 
 async fn connect(to: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {

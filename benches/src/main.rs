@@ -3,15 +3,20 @@
 //! `cargo xtask bench [NAME] [--json]` builds for shipping and runs this. See `README.md` for how to read it.
 
 mod child;
+mod context;
 mod gateway;
 mod load;
+mod measure;
+mod postgres;
 mod proxy;
 mod row;
 mod upstream;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::row::Row;
 
 /// What a bench fails with; it is shown and ends the run.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -27,17 +32,42 @@ struct Cli {
     /// Seconds of load for each case.
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     seconds: f64,
-    /// The `mcp-platform` to measure; without it one is built as this program was.
-    #[arg(long, value_name = "FILE")]
-    platform: Option<PathBuf>,
+    #[command(flatten)]
+    needs: Needs,
     #[command(subcommand)]
     part: Option<Part>,
+}
+
+/// What benches measure or compare with; `cargo xtask bench` gets it and says where it is.
+#[derive(Debug, Args)]
+struct Needs {
+    /// The `mcp-platform` that `gateway` measures.
+    #[arg(long, value_name = "FILE")]
+    platform: Option<PathBuf>,
+    /// The PostgreSQL server of `context`: a superuser's URL.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database: Option<String>,
+}
+
+impl Needs {
+    async fn run(&self, bench: Bench, span: Duration) -> Result<Vec<Row>, Failure> {
+        match bench {
+            Bench::Gateway => gateway::run(span, named(self.platform.as_deref(), "--platform")?).await,
+            Bench::Context => context::run(span, named(self.database.as_deref(), "--database")?).await,
+        }
+    }
+}
+
+fn named<T>(value: Option<T>, option: &str) -> Result<T, Failure> {
+    value.ok_or_else(|| format!("{option} is missing: `cargo xtask bench` passes it").into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
     /// The gateway in front of an HTTP upstream, beside a reverse proxy that forwards bytes.
     Gateway,
+    /// Appending to a context, beside the same rows written with sqlx alone.
+    Context,
 }
 
 /// The processes that a bench starts of this program.
@@ -71,11 +101,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Some(Part::Proxy { to }) => proxy::serve(to).await,
             None => {
                 let seconds = Duration::try_from_secs_f64(cli.seconds)?;
-                let rows = match cli.bench {
-                    None | Some(Bench::Gateway) => gateway::run(seconds, cli.platform).await?,
-                };
-                row::print(&rows, cli.json)?;
-                Ok(())
+                let benches = cli.bench.map_or_else(|| Bench::value_variants().to_vec(), |bench| vec![bench]);
+                let mut rows = Vec::new();
+                for bench in benches {
+                    rows.extend(cli.needs.run(bench, seconds).await?);
+                }
+                Ok(row::print(&rows, cli.json)?)
             }
         }
     })
