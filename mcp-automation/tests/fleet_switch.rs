@@ -1,6 +1,4 @@
 //! Another release of a server, while calls go on.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not test functions")]
 
 mod support;

@@ -1,7 +1,5 @@
 //! The suite on the backend in memory, and proof that it bites.
 
-#![expect(clippy::panic, reason = "helpers of tests are not test functions")]
-
 use std::sync::Arc;
 
 use async_trait::async_trait;

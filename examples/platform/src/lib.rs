@@ -14,6 +14,7 @@ pub mod config;
 mod demo;
 pub mod embedded;
 mod platform;
+mod rest;
 pub mod serve;
 
 pub use app::{app, operations};

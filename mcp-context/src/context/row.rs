@@ -3,7 +3,7 @@
 use mcp_core::{Error, Result, clock::Timestamp, scope::TenantId};
 use serde_json::{Map, Value};
 
-use super::{Appended, Content, ContextHead, ContextId, Message, Role, store};
+use super::{Appended, ContextHead, ContextId, Message, Role, store};
 use crate::sql::damaged;
 
 /// How long a request with an idempotency key may be tried again.
@@ -83,10 +83,10 @@ pub(super) fn head(tenant: &TenantId, row: HeadRow) -> Result<ContextHead> {
 
 pub(super) fn message(row: MessageRow) -> Result<Message> {
     let (seq, role, content, metadata, author, created) = row;
-    let read = || -> Result<(Role, Content, Map<String, Value>), Box<dyn std::error::Error + Send + Sync>> {
-        Ok((Role::parse(&role)?, serde_json::from_str(&content)?, serde_json::from_str(&metadata)?))
-    };
-    let (role, content, metadata) = read().map_err(|error| damaged("context.messages", error))?;
+    const OPERATION: &str = "context.messages";
+    let role = Role::parse(&role).map_err(|error| damaged(OPERATION, error))?;
+    let content = serde_json::from_str(&content).map_err(|error| damaged(OPERATION, error))?;
+    let metadata = serde_json::from_str(&metadata).map_err(|error| damaged(OPERATION, error))?;
     Ok(Message { seq, role, content, metadata, author, created_at: Timestamp::from_micros(created) })
 }
 

@@ -1,13 +1,17 @@
-//! `mcp-platform demo`: two tenants call real MCP servers through one gateway, and neither sees the other.
+//! `mcp-platform demo`: two tenants call real MCP servers, chat, store and recall, and neither sees
+//! the other.
 //!
 //! Everything in the path is what `serve` runs: the same configuration, platform, listeners and servers. It
 //! lives in a temporary directory and leaves nothing behind.
 
 mod chat;
+mod embedding;
+mod remembering;
 mod scripted;
 mod servers;
 mod show;
 mod steps;
+mod switching;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -92,4 +96,8 @@ fn config(directory: &std::path::Path, mounted: &Mounted, models: &Models) -> Co
     config.fleet.file = mounted.file().to_owned();
     models.configure(&mut config);
     config
+}
+
+fn expect(holds: bool, found: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::internal("demo.expect", found())) }
 }

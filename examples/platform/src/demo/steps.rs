@@ -8,15 +8,18 @@ use mcp_core::{
     key::Secret,
     scope::{Permissions, Principal, PrincipalId, PrincipalKind, TenantId},
 };
-use mcp_tenancy::{key::NewApiKey, tenant::NewTenant};
+use mcp_tenancy::{key::NewApiKey, operator::NewOperatorKey, tenant::NewTenant};
 use serde_json::json;
 
-use super::{chat, servers::Mounted, show::Show};
+use super::{chat, embedding, expect, remembering, servers::Mounted, show::Show, switching};
 use crate::{
     client::{Answer, McpClient},
     platform::Platform,
+    rest::RestClient,
 };
 
+/// Enough for callers that never pause.
+const ACME_PER_MINUTE: u32 = 1_000_000;
 /// Few enough to be used up in a moment, enough for what comes before.
 const GLOBEX_PER_MINUTE: u32 = 40;
 
@@ -45,18 +48,28 @@ impl Tour<'_> {
         show.step("keep their servers' memories apart", self.memories(&mut acme, &mut globex)).await?;
         show.step("chat past a dead provider", chat::past_a_dead_provider(&acme)).await?;
         show.step("try another tenant's id", self.trespass(&mut acme)).await?;
+
+        let rest = |token| RestClient::new(self.url.trim_end_matches("/mcp").to_owned(), token);
+        let (of_acme, of_globex) = (rest(self.token_of("acme").await?), rest(self.key_of("globex").await?));
+        remembering::show(show, &of_acme, &of_globex).await?;
+        embedding::show(show, &of_acme).await?;
+        switching::show(show, &rest(self.operator_key().await?), &of_acme).await?;
+
         show.step("use up a rate limit", self.flood(&mut globex, &mut acme)).await?;
         show.step("suspend a tenant", self.suspend(&mut globex, &mut acme)).await?;
-        show.step("verify the audit chains", self.audit()).await
+        show.step("verify the audit chains", self.audit()).await?;
+        show.step("read the change feed", remembering::feed(&of_acme)).await
     }
 
     async fn two_tenants(&self) -> Result<((), String)> {
-        for (id, name, per_minute) in [("acme", "Acme Corp", 600), ("globex", "Globex", GLOBEX_PER_MINUTE)] {
+        for (id, name, per_minute) in
+            [("acme", "Acme Corp", ACME_PER_MINUTE), ("globex", "Globex", GLOBEX_PER_MINUTE)]
+        {
             let mut new = NewTenant::new(TenantId::parse(id)?, name);
             new.profile.limits.requests_per_minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
             self.platform.tenancy().create_tenant(&scope()?, new).await?;
         }
-        Ok(((), format!("acme (600 requests a minute), globex ({GLOBEX_PER_MINUTE})")))
+        Ok(((), format!("acme ({ACME_PER_MINUTE} requests a minute), globex ({GLOBEX_PER_MINUTE})")))
     }
 
     /// A token for a user of the tenant.
@@ -75,6 +88,11 @@ impl Tour<'_> {
         let new =
             NewApiKey::service(TenantId::parse(tenant)?, "demo", "demo-service", Permissions::parse(["*"])?)?;
         Ok(self.platform.tenancy().create_key(&scope()?, new).await?.text)
+    }
+
+    async fn operator_key(&self) -> Result<Secret<String>> {
+        let new = NewOperatorKey::new("demo", PrincipalId::parse("operator:demo")?);
+        Ok(self.platform.tenancy().create_operator_key(&scope()?, new).await?.text)
     }
 
     async fn client(&self, token: Secret<String>) -> Result<McpClient> {
@@ -165,8 +183,4 @@ fn same_request(tenant: &str) -> [(&'static str, &str); 2] {
 
 fn scope() -> Result<PlatformScope> {
     Ok(PlatformScope::new(PrincipalId::parse("operator:demo")?, "shows the platform"))
-}
-
-fn expect(holds: bool, found: impl FnOnce() -> String) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::internal("demo.expect", found())) }
 }

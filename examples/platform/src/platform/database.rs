@@ -29,9 +29,13 @@ use mcp_tenancy::{
 use crate::config::{self, Backend, Config, Isolation};
 
 /// What the crates of the platform store, on either database.
-const SQLITE_MIGRATIONS: &[Migrations] = &[mcp_tenancy::SQLITE_MIGRATIONS, mcp_context::SQLITE_MIGRATIONS, mcp_automation::SQLITE_MIGRATIONS];
-const POSTGRES_MIGRATIONS: &[Migrations] =
-    &[mcp_tenancy::POSTGRES_MIGRATIONS, mcp_context::POSTGRES_MIGRATIONS, mcp_automation::POSTGRES_MIGRATIONS];
+const SQLITE_MIGRATIONS: &[Migrations] =
+    &[mcp_tenancy::SQLITE_MIGRATIONS, mcp_context::SQLITE_MIGRATIONS, mcp_automation::SQLITE_MIGRATIONS];
+const POSTGRES_MIGRATIONS: &[Migrations] = &[
+    mcp_tenancy::POSTGRES_MIGRATIONS,
+    mcp_context::POSTGRES_MIGRATIONS,
+    mcp_automation::POSTGRES_MIGRATIONS,
+];
 
 /// An open database.
 #[derive(Debug)]
