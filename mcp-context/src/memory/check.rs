@@ -1,6 +1,5 @@
 //! What may be remembered and asked.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use mcp_core::{Error, ErrorKind, Result, error::Detail};
 
 use super::{NewMemory, Recall};
@@ -27,11 +26,6 @@ pub(super) fn recall(recall: &Recall) -> Result<()> {
     }
     let error = Error::invalid_input("memory.recall", format!("`limit` must be 1 to {MOST_HITS}"));
     Err(field(error, "limit"))
-}
-
-/// What makes two memories of a namespace the same.
-pub(super) fn fingerprint(text: &str) -> Vec<u8> {
-    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
 /// The words of a query, for both databases' text search: none of its operators can be among them.

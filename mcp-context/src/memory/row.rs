@@ -1,5 +1,6 @@
 //! Memories as rows, and their events.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use mcp_core::{Result, Scope, clock::Timestamp, event::Event};
 use serde_json::json;
 
@@ -19,6 +20,11 @@ pub(super) const INSERT: &str = "INSERT INTO memory (tenant_id, id, namespace, d
      created_at, model, vector) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
      ON CONFLICT (tenant_id, namespace, digest) DO NOTHING";
 pub(super) const DELETE: &str = "DELETE FROM memory WHERE tenant_id = $1 AND id = $2 RETURNING namespace";
+
+/// What makes two memories of a namespace the same.
+pub(super) fn fingerprint(text: &str) -> Vec<u8> {
+    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
+}
 
 pub(super) type MemoryRow = (String, String, String, String, String, i64);
 

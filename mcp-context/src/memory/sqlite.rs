@@ -38,7 +38,7 @@ impl MemoryStore for SqliteMemoryStore {
         let found: Option<MemoryRow> = query_as(row::SAME)
             .bind(scope.tenant().as_str())
             .bind(namespace.as_str())
-            .bind(check::fingerprint(text))
+            .bind(row::fingerprint(text))
             .fetch_optional(read.conn())
             .await
             .or_fault("memory.read")?;
@@ -49,7 +49,7 @@ impl MemoryStore for SqliteMemoryStore {
         let metadata = check::memory(&new)?;
         let mut tx = self.0.begin(scope).await?;
         let memory = row::created(scope, new, tx.now());
-        let digest = check::fingerprint(&memory.text);
+        let digest = row::fingerprint(&memory.text);
         let inserted = query(row::INSERT)
             .bind(scope.tenant().as_str())
             .bind(memory.id.to_string())
