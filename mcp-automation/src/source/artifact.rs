@@ -59,6 +59,10 @@ impl Hash {
 
     /// A SHA-256 in hexadecimal, as PyPI gives it.
     pub(super) fn from_hex_sha256(text: &str) -> Option<Self> {
+        // `from_str_radix` takes a sign too.
+        if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
         let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
         let digest = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<_>>>()?;
         Self::of_digest(HashAlgorithm::Sha256, digest)

@@ -141,15 +141,25 @@ async fn shake(server: &ServerName, mux: &Mux, era: Option<Era>, limits: &Limits
     // Silent: a legacy server that ignores the unknown, or one that is still starting. Whichever it is, it
     // answers one of the two.
     let mut legacy = std::pin::pin!(initialize(server, mux, limits.shared));
+    let discovered = |reply| match handshake::read_discover(server, reply) {
+        Ok(Discovered::Modern(info)) => Some(*info),
+        Ok(Discovered::Legacy) | Err(_) => None,
+    };
+    // A server that took `initialize` is in a legacy session now, whatever it said before; one that refused it may
+    // be modern, and have said so at the same moment.
     tokio::select! {
         biased;
-        info = &mut legacy => info,
-        reply = &mut probe => match handshake::read_discover(server, reply?)? {
-            // It answers in order, so the answer to `initialize` follows and decides: a server that took it
-            // is in a legacy session now.
-            Discovered::Modern(info) => legacy.await.or(Ok(*info)),
-            Discovered::Legacy => legacy.await,
+        info = &mut legacy => match info {
+            Ok(info) => Ok(info),
+            Err(refused) => match tokio::time::timeout(limits.probe, probe).await {
+                Ok(Ok(reply)) => discovered(reply).ok_or(refused),
+                Ok(Err(_)) | Err(_) => Err(refused),
+            },
         },
+        reply = &mut probe => {
+            let modern = discovered(reply?);
+            legacy.await.or_else(|refused| modern.ok_or(refused))
+        }
     }
 }
 
@@ -231,4 +241,43 @@ async fn write<W: AsyncWrite + Unpin>(
     }
     mux.end("closed its input");
     closed.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncBufReadExt as _, BufReader, duplex, split};
+
+    use super::*;
+
+    /// A server that is so slow to start that it finds both questions waiting, and answers them in one breath.
+    #[tokio::test(start_paused = true)]
+    async fn a_modern_server_that_was_slow_to_start_is_taken_for_what_it_is() {
+        let (ours, theirs) = duplex(64 * 1024);
+        let server = tokio::spawn(async move {
+            let (input, mut output) = split(theirs);
+            let mut lines = BufReader::new(input).lines();
+            let mut asked = Vec::new();
+            while asked.len() < 2 {
+                let line = lines.next_line().await.unwrap().unwrap();
+                asked.push(serde_json::from_str::<Value>(&line).unwrap());
+            }
+            let result = json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } });
+            let refusal = json!({ "code": -32022, "message": "serving 2026-07-28" });
+            let answers = [
+                json!({ "jsonrpc": "2.0", "id": asked[0]["id"], "result": result }),
+                json!({ "jsonrpc": "2.0", "id": asked[1]["id"], "error": refusal }),
+            ];
+            output.write_all(answers.map(|answer| format!("{answer}\n")).concat().as_bytes()).await.unwrap();
+            (lines, output, asked[1]["method"].clone())
+        });
+        let (output, input) = split(ours);
+        let limits = Limits { probe: Duration::from_secs(2), ..Limits::default() };
+        let (name, tasks) = (ServerName::parse("slow").unwrap(), TaskTracker::new());
+        let upstream = StdioUpstream::open(name, output, input, None, limits, &tasks).await.unwrap();
+        assert_eq!(upstream.info().version, crate::protocol::ProtocolVersion::LATEST);
+        assert_eq!(server.await.unwrap().2, "initialize");
+    }
 }
