@@ -8,16 +8,17 @@ use crate::rest::RestClient;
 
 /// The embedding model that `cargo xtask model minilm` makes.
 const MINILM: &str = "minilm";
+const STEP: &str = "embed sentences in process";
 
 /// Embeds three sentences, or says the one command that fetches the model.
 pub(super) async fn show(show: &mut Show, acme: &RestClient) -> Result<()> {
     let models = acme.get("/v1/models").await?;
     let names = models["data"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !names.iter().any(|model| model["id"] == MINILM) {
-        show.say("not shown: embedding sentences; `cargo xtask model minilm` fetches the model for it");
+        show.skip(STEP, "no model is there; `cargo xtask model minilm` fetches one");
         return Ok(());
     }
-    show.step("embed sentences in process", embed(acme)).await
+    show.step(STEP, embed(acme)).await
 }
 
 async fn embed(acme: &RestClient) -> Result<((), String)> {

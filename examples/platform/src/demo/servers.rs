@@ -13,12 +13,13 @@ use serde_json::json;
 /// The npm package, pinned: the demo shows the same thing everywhere.
 const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
 /// Time `npx` has to fetch it.
-const FETCH: Duration = Duration::from_secs(12);
+const FETCH: Duration = Duration::from_secs(20);
 /// In the environment of every server of this demo, so that its processes can be found.
 const MARK: &str = "MCP_PLATFORM_DEMO";
 
 /// The servers of the demo.
 pub(super) struct Mounted {
+    directory: PathBuf,
     file: PathBuf,
     everything: Result<PathBuf, &'static str>,
 }
@@ -44,7 +45,7 @@ impl Mounted {
         let file = directory.join(".mcp.json");
         let text = json!({ "mcpServers": servers }).to_string();
         tokio::fs::write(&file, text).await.map_err(unusable)?;
-        Ok(Self { file, everything })
+        Ok(Self { directory: directory.to_owned(), file, everything })
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -54,6 +55,16 @@ impl Mounted {
     /// Whether the server from npm is mounted.
     pub(super) const fn everything(&self) -> bool {
         self.everything.is_ok()
+    }
+
+    /// Whether packages of npm can be had here, or why not.
+    pub(super) fn npm(&self) -> Result<(), &'static str> {
+        self.everything.as_ref().map(|_| ()).map_err(|reason| *reason)
+    }
+
+    /// The environment by which processes of this demo are found.
+    pub(super) fn mark(&self) -> serde_json::Value {
+        json!({ MARK: self.directory })
     }
 }
 

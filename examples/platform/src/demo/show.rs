@@ -11,7 +11,8 @@ use serde_json::json;
 use super::steps::Tour;
 use crate::cli::output;
 
-/// Prints the steps as rows for people or as JSON objects, a line each, for programs.
+/// Prints the steps as rows for people or as JSON objects, a line each, for programs: `ok` is `null` where a
+/// step was skipped.
 pub(super) struct Show {
     json: bool,
     began: Instant,
@@ -23,10 +24,12 @@ impl Show {
         Self { json, began: Instant::now(), steps: 0 }
     }
 
-    /// A remark between steps.
-    pub(super) fn say(&self, text: &str) {
-        if !self.json {
-            output::text(&format!("{text}\n"));
+    /// A step that cannot be shown here, and why.
+    pub(super) fn skip(&self, name: &str, why: &str) {
+        if self.json {
+            output::text(&format!("{}\n", json!({ "step": name, "ok": null, "skipped": why })));
+        } else {
+            output::text(&format!("{:<7}{:>6}     {name:<44}  {why}\n", "skipped", ""));
         }
     }
 
@@ -59,7 +62,9 @@ impl Show {
 
     /// The closing line.
     pub(super) fn end(&self) {
-        self.say(&format!("{} steps in {:.1} s", self.steps, self.began.elapsed().as_secs_f64()));
+        if !self.json {
+            output::text(&format!("{} steps in {:.1} s\n", self.steps, self.began.elapsed().as_secs_f64()));
+        }
     }
 
     /// With `--stay`: how to go on by hand.

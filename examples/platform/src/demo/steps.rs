@@ -53,7 +53,7 @@ impl Tour<'_> {
         let (of_acme, of_globex) = (rest(self.token_of("acme").await?), rest(self.key_of("globex").await?));
         remembering::show(show, &of_acme, &of_globex).await?;
         embedding::show(show, &of_acme).await?;
-        switching::show(show, &rest(self.operator_key().await?), &of_acme).await?;
+        switching::show(show, self.mounted, &rest(self.operator_key().await?), &of_acme).await?;
 
         show.step("use up a rate limit", self.flood(&mut globex, &mut acme)).await?;
         show.step("suspend a tenant", self.suspend(&mut globex, &mut acme)).await?;

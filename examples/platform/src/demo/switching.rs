@@ -2,7 +2,6 @@
 //! under a running stream of calls.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{expect, show::Show};
+use super::{expect, servers::Mounted, show::Show};
 use crate::rest::RestClient;
 
 const PACKAGE: &str = "npm:@modelcontextprotocol/server-everything";
@@ -28,26 +27,29 @@ const CALLERS: usize = 4;
 /// Longest wait for one installation.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Adds the server and switches it; where there is no npm, it says so.
-pub(super) async fn show(show: &mut Show, operator: &RestClient, acme: &RestClient) -> Result<()> {
-    if !installed("npm") {
-        show.say("not shown: adding a server from npm and switching its release; there is no `npm` in PATH");
+const ADD: &str = "add a server from npm while running";
+const SWITCH: &str = "switch its release under load, and back";
+
+/// Adds the server and switches it; where npm or its registry is out of reach, it says so.
+pub(super) async fn show(
+    show: &mut Show,
+    mounted: &Mounted,
+    operator: &RestClient,
+    acme: &RestClient,
+) -> Result<()> {
+    if let Err(reason) = mounted.npm() {
+        show.skip(ADD, reason);
+        show.skip(SWITCH, reason);
         return Ok(());
     }
-    show.step("add a server from npm while running", add(operator, acme)).await?;
-    show.step("switch its release under load, and back", switch(operator, acme)).await
+    show.step(ADD, add(mounted, operator, acme)).await?;
+    show.step(SWITCH, switch(operator, acme)).await
 }
 
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .any(|directory: std::path::PathBuf| Path::new(&directory).join(program).is_file())
-}
-
-async fn add(operator: &RestClient, acme: &RestClient) -> Result<((), String)> {
+async fn add(mounted: &Mounted, operator: &RestClient, acme: &RestClient) -> Result<((), String)> {
     let began = Instant::now();
     let package = format!("{PACKAGE}@{OLD}");
-    let new = json!({ "name": SERVER, "package": package });
+    let new = json!({ "name": SERVER, "package": package, "env": mounted.mark() });
     finished(operator, operator.post("/api/v1/operator/servers", &new).await?).await?;
     let took = began.elapsed().as_secs_f64();
     expect(call(acme).await?, || "the added server does not answer".to_owned())?;

@@ -1,8 +1,8 @@
 //! Local models behind the wires that clients of others speak: OpenAI's official one, and plain HTTP.
 
-use std::{path::PathBuf, process::Command};
+use std::process::Command;
 
-use crate::support::{Served, http::Attempt, tools};
+use crate::support::{Served, http::Attempt, models, tools};
 use http::{Method, StatusCode};
 use mcp_core::key::Secret;
 use serde_json::{Value, json};
@@ -36,12 +36,22 @@ print(json.dumps({
 }))
 "#;
 
-/// The folder that `cargo xtask model` filled.
-fn models() -> PathBuf {
-    std::env::var_os("MCP_TEST_MODELS").map(PathBuf::from).expect(
-        "MCP_TEST_MODELS is not set: `cargo xtask test` makes the models and sets it; `cargo xtask model NAME --out DIR` \
-         makes one by hand",
-    )
+/// Where these stand in the `target_labels_space` of the model's own configuration.
+const PYTHON_LABEL: usize = 143;
+const RUST_LABEL: usize = 156;
+const PYTHON_PROGRAM: &str = "import os\nimport sys\n\n\ndef main(argv):\n    for name in argv[1:]:\n        \
+     with open(name) as file:\n            print(len(file.read()))\n\n\nif __name__ == '__main__':\n    \
+     main(sys.argv)\n";
+const RUST_PROGRAM: &str = "use std::collections::HashMap;\n\n#[derive(Debug)]\nstruct Point {\n    x: i32,\n    \
+     y: i32,\n}\n\nfn main() {\n    let mut seen: HashMap<i32, Point> = HashMap::new();\n    \
+     seen.insert(1, Point { x: 1, y: 2 });\n    println!(\"{seen:?}\");\n}\n";
+
+/// What the model looks at: the first and the last 1,024 bytes, with 256 where there are none.
+fn ends(text: &str) -> Vec<i32> {
+    let bytes = || text.trim().bytes().map(i32::from);
+    let rest = 1024 - bytes().len();
+    let padding = || std::iter::repeat_n(256, rest);
+    bytes().chain(padding()).chain(padding()).chain(bytes()).collect()
 }
 
 fn serve() -> (Served, Secret<String>) {
@@ -79,18 +89,22 @@ async fn the_official_openai_client_gets_the_embeddings_of_the_reference() {
 async fn a_classifier_answers_the_open_inference_protocol_and_strangers_get_its_errors() {
     let (served, token) = serve();
     let url = |path: &str| served.url.replace("/mcp", path);
-    let data: Vec<i32> = b"import os\nprint(os.environ)\n".iter().map(|byte| i32::from(*byte)).collect();
-    let data: Vec<i32> = data.into_iter().chain(std::iter::repeat(256)).take(2048).collect();
-    let request = json!({
-        "inputs": [{ "name": "bytes", "shape": [1, 2048], "datatype": "INT32", "data": data }],
-    });
-    let infer = || Attempt::new(Method::POST, &url("/v2/models/magika/infer")).body(request.to_string());
-    let answer = infer().bearer(token.expose()).send().await;
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    let output = &answer.json()["outputs"][0];
-    assert_eq!((&output["name"], &output["shape"]), (&json!("target_label"), &json!([1, 214])));
+    let ask = |text: &str| {
+        let input = json!({ "name": "bytes", "shape": [1, 2048], "datatype": "INT32", "data": ends(text) });
+        let request = json!({ "inputs": [input] });
+        Attempt::new(Method::POST, &url("/v2/models/magika/infer")).body(request.to_string())
+    };
+    for (text, label) in [(PYTHON_PROGRAM, PYTHON_LABEL), (RUST_PROGRAM, RUST_LABEL)] {
+        let answer = ask(text).bearer(token.expose()).send().await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let output = &answer.json()["outputs"][0];
+        assert_eq!((&output["name"], &output["shape"]), (&json!("target_label"), &json!([1, 214])));
+        let scores = output["data"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap());
+        let likeliest = scores.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        assert_eq!(likeliest.0, label, "{likeliest:?}");
+    }
 
-    let stranger = infer().send().await;
+    let stranger = ask(RUST_PROGRAM).send().await;
     assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
     assert_eq!(stranger.headers["content-type"], "application/json");
     assert!(stranger.json()["error"].is_string(), "{stranger:?}");

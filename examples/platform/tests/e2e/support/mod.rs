@@ -20,6 +20,14 @@ pub(crate) fn tools() -> PathBuf {
         .expect("MCP_TEST_TOOLS is not set: `cargo xtask test` installs the servers and clients and sets it")
 }
 
+/// The folder that `cargo xtask model` filled.
+pub(crate) fn models() -> PathBuf {
+    std::env::var_os("MCP_TEST_MODELS").map(PathBuf::from).expect(
+        "MCP_TEST_MODELS is not set: `cargo xtask test` makes the models and sets it; `cargo xtask model NAME --out DIR` \
+         makes one by hand",
+    )
+}
+
 /// The binary under test.
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-platform"));
