@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_the_nearest() {
         for (json, wanted) in [
-            (r#"{"data": "/d"}"#, "unknown key `data`; did you mean `data_dir`?"),
+            (r#"{"data_dr": "/d"}"#, "unknown key `data_dr`; did you mean `data_dir`?"),
+            (r#"{"dataDr": "/d"}"#, "did you mean `dataDir`?"),
             (r#"{"config": {"sever": {}}}"#, "did you mean `server`?"),
             (r#"{"config": {"server": {"max_running": 0}}}"#, "server.max_running"),
             (r#"{"servers": {"a": {"comand": "x"}}}"#, "did you mean `command`?"),

@@ -1,8 +1,10 @@
 //! The platform inside a program: what the bindings are thin over.
 
 use mcp_core::{ErrorKind, error::Detail};
-use mcp_platform::embedded::{Embedded, Options, TenantHandle};
+use mcp_platform::embedded::{ContextFilter, Embedded, Options, TenantHandle};
 use serde_json::{Value, json};
+
+use crate::support::models;
 
 /// A platform in a directory of its own, with the fixture mounted and two tenants.
 struct Opened {
@@ -52,6 +54,42 @@ async fn two_tenants_call_their_tools_and_stay_apart() {
     assert!(text(&ours).contains("acme buys globex") && ours.get("resultType").is_none(), "{ours}");
     let theirs = globex.call_tool("fixture__recall", &asked).await;
     assert!(!format!("{theirs:?}").contains("acme buys"), "{theirs:?}");
+    opened.platform.close().await;
+}
+
+#[tokio::test]
+async fn conversations_and_memories_are_the_tenants_own() {
+    let opened = Opened::new(&json!({ "inference": { "models_dir": models() } })).await;
+    let (acme, globex) = (opened.tenant("acme", &["*"]).await, opened.tenant("globex", &["*"]).await);
+    let context = acme.create_context(&json!({ "session_id": "s1" })).await.unwrap();
+    let id = context["context_id"].as_str().unwrap();
+    let messages = json!([{ "role": "user", "content": "When does my order arrive?" }]);
+    let appended = acme.append(id, &messages, Some(1), Some("once")).await.unwrap();
+    assert_eq!((&appended["version"], &appended["last_seq"]), (&json!(2), &json!(1)));
+    assert_eq!(acme.append(id, &messages, Some(1), Some("once")).await.unwrap(), appended, "appended twice");
+    let stale = acme.patch_context(id, &json!({ "open": true }), 1).await.unwrap_err();
+    assert_eq!(stale.kind(), ErrorKind::Conflict);
+    acme.patch_context(id, &json!({ "open": true }), 2).await.unwrap();
+    let read = acme.read_context(id, None).await.unwrap();
+    assert_eq!(read["data"]["conversation_history"][0]["content"], "When does my order arrive?");
+    assert_eq!((&read["data"]["open"], &read["metadata"]["version"]), (&json!(true), &json!(3)));
+    let listed = acme.list_contexts(&ContextFilter::default()).await.unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(globex.read_context(id, None).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(globex.list_contexts(&ContextFilter::default()).await.unwrap()["items"], json!([]));
+
+    let (meal, baby) = ("A man is eating food.", "The girl is carrying a baby.");
+    for text in [meal, baby] {
+        acme.remember("user/ann", text, &json!({})).await.unwrap();
+    }
+    let found = acme.recall("user/ann", "someone has lunch", Some(1)).await.unwrap();
+    assert_eq!((&found["items"][0]["text"], &found["semantic"]), (&json!(meal), &json!(true)), "{found}");
+    assert_eq!(globex.recall("user/ann", meal, None).await.unwrap()["items"], json!([]));
+    let vectors = acme.embed(&[meal, baby], Some("minilm")).await.unwrap();
+    assert_eq!(vectors.iter().map(Vec::len).collect::<Vec<_>>(), [384, 384]);
+
+    acme.delete_context(id, Some(3)).await.unwrap();
+    assert_eq!(acme.read_context(id, None).await.unwrap_err().kind(), ErrorKind::NotFound);
     opened.platform.close().await;
 }
 
