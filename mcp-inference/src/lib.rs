@@ -35,6 +35,8 @@
 //! ```
 
 pub mod chat;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod cpu;
 #[cfg(feature = "http-api")]
 pub mod http_api;
