@@ -2,9 +2,11 @@
 //!
 //! `cargo xtask bench [NAME] [--json]` builds for shipping and runs this. See `README.md` for how to read it.
 
+mod bindings;
 mod child;
 mod context;
 mod gateway;
+mod inference;
 mod load;
 mod measure;
 mod postgres;
@@ -47,6 +49,18 @@ struct Needs {
     /// The PostgreSQL server of `context`: a superuser's URL.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database: Option<String>,
+    /// The folder of models of `inference`.
+    #[arg(long, value_name = "DIR", env = "MCP_TEST_MODELS")]
+    models: Option<PathBuf>,
+    /// The Python of `inference`, which has ONNX Runtime.
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
+    /// The Python of `bindings`, which has the package.
+    #[arg(long, value_name = "FILE")]
+    python: Option<PathBuf>,
+    /// The folder of `bindings` in which the Node module is installed.
+    #[arg(long, value_name = "DIR")]
+    node: Option<PathBuf>,
 }
 
 impl Needs {
@@ -54,6 +68,14 @@ impl Needs {
         match bench {
             Bench::Gateway => gateway::run(span, named(self.platform.as_deref(), "--platform")?).await,
             Bench::Context => context::run(span, named(self.database.as_deref(), "--database")?).await,
+            Bench::Inference => {
+                let models = named(self.models.as_deref(), "--models")?;
+                inference::run(span, models, named(self.onnxruntime.as_deref(), "--onnxruntime")?).await
+            }
+            Bench::Bindings => {
+                let python = named(self.python.as_deref(), "--python")?;
+                bindings::run(python, named(self.node.as_deref(), "--node")?).await
+            }
         }
     }
 }
@@ -68,6 +90,10 @@ enum Bench {
     Gateway,
     /// Appending to a context, beside the same rows written with sqlx alone.
     Context,
+    /// Batches of texts through MiniLM, beside ONNX Runtime.
+    Inference,
+    /// A call from Python and from Node, beside the same call from Rust.
+    Bindings,
 }
 
 /// The processes that a bench starts of this program.

@@ -5,6 +5,10 @@ use std::process::{Command, Stdio};
 
 use crate::services::Services;
 use crate::sh::{self, Context, Failure, Result};
+use crate::{bindings, model, tools};
+
+/// What is measured is built as it is shipped.
+const PROFILE: &str = "dist";
 
 /// Runs one bench, or all of them; standard output is the bench's alone, so that programs can read it.
 ///
@@ -20,6 +24,14 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result {
     if wanted("gateway") {
         bench.arg("--platform").arg(programs.join("mcp-platform"));
     }
+    if wanted("inference") {
+        bench.arg("--models").arg(model::prepare()?).arg("--onnxruntime").arg(tools::onnxruntime()?);
+    }
+    if wanted("bindings") {
+        let tools = tools::prepare()?;
+        bench.arg("--python").arg(bindings::install_python(&tools, PROFILE)?);
+        bench.arg("--node").arg(bindings::install_node(&tools, PROFILE)?);
+    }
     let services = wanted("context").then(Services::start).transpose()?;
     if let Some(services) = &services {
         bench.envs(services.environment());
@@ -31,6 +43,6 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result {
 /// Builds at once what is measured and what measures, so that they share their dependencies' features.
 fn build() -> Result<PathBuf> {
     let packages = ["--package", "mcp-benches", "--package", "mcp-platform"];
-    sh::run(sh::cargo().args(["build", "--quiet", "--locked", "--profile", "dist"]).args(packages))?;
-    Ok(sh::metadata()?.target_directory.join("dist"))
+    sh::run(sh::cargo().args(["build", "--quiet", "--locked", "--profile", PROFILE]).args(packages))?;
+    Ok(sh::metadata()?.target_directory.join(PROFILE))
 }

@@ -54,6 +54,19 @@ const PYTHON: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What the bench of models compares with; tests have no use for it.
+const ONNX_RUNTIME: &[&str] = &["onnxruntime==1.32.0", "numpy==2.4.6"];
+
+/// A Python that has ONNX Runtime.
+///
+/// # Errors
+/// When Python is missing, or a package cannot be installed.
+pub(crate) fn onnxruntime() -> Result<PathBuf> {
+    let (folder, name) = (folder()?, "onnxruntime");
+    once(&folder, name, &ONNX_RUNTIME.join(" "), || install_python(&folder, name, ONNX_RUNTIME))?;
+    Ok(folder.join(name).join("bin/python"))
+}
+
 /// Makes the folder complete and returns it: what the environment names, else one under the target directory.
 ///
 /// # Errors
@@ -63,8 +76,7 @@ pub(crate) fn prepare() -> Result<PathBuf> {
         println!("{VARIABLE}: as the environment says");
         return Ok(named.into());
     }
-    let folder = sh::metadata()?.target_directory.join("tools/mcp");
-    std::fs::create_dir_all(&folder).context(format!("making {}", folder.display()))?;
+    let folder = folder()?;
     for (name, packages) in NPM {
         once(&folder, name, &packages.join(" "), || install_npm(&folder.join(name), packages))?;
     }
@@ -72,6 +84,12 @@ pub(crate) fn prepare() -> Result<PathBuf> {
         once(&folder, name, &packages.join(" "), || install_python(&folder, name, packages))?;
     }
     println!("{VARIABLE}: {}", folder.display());
+    Ok(folder)
+}
+
+fn folder() -> Result<PathBuf> {
+    let folder = sh::metadata()?.target_directory.join("tools/mcp");
+    std::fs::create_dir_all(&folder).context(format!("making {}", folder.display()))?;
     Ok(folder)
 }
 
