@@ -2,7 +2,7 @@
 //!
 //! Storage is reached through a [`TenantTx`] (one tenant's data; begun *for* that tenant) or a [`ControlTx`]
 //! (the tables above tenants), never through a pool. The kernels `sqlite::SqliteKernel` and
-//! `postgres::PgKernel` have the same methods and mean the same; statements are written per backend, on
+//! `postgres::PgKernel` have the same methods and mean the same; backends in memory stand beside the stores, not here; statements are written per backend, on
 //! `tx.conn()`, and always name the tenant.
 //!
 //! # What a kernel promises

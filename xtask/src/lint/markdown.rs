@@ -24,6 +24,26 @@ pub(super) fn check(root: &Path, files: &[File]) -> Vec<Finding> {
     findings
 }
 
+/// The index of the decisions.
+const INDEX: &str = "docs/README.md";
+
+/// Every record of a decision that the index does not link.
+pub(super) fn unlisted_decisions(files: &[File]) -> Vec<Finding> {
+    let index = files.iter().find(|file| file.path == Path::new(INDEX));
+    let listed: Vec<_> = index
+        .map(|file| links(&file.text).into_iter().filter_map(|(_, link)| resolve(&file.path, link)).collect())
+        .unwrap_or_default();
+    let decisions = files.iter().filter(|file| file.path.starts_with("docs/adr"));
+    decisions
+        .filter(|file| !listed.contains(&file.path))
+        .map(|file| Finding {
+            file: INDEX.into(),
+            line: 1,
+            what: format!("{} is not listed", file.path.display()),
+        })
+        .collect()
+}
+
 /// The relative links outside code blocks, each with its line and without its fragment.
 fn links(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
@@ -67,6 +87,15 @@ mod tests {
     fn only_relative_links_outside_code_count() {
         let text = "[a](b.md#part) and [web](https://x.org) [here](#part)\n```\n[c](d.md)\n```\n![p](e.svg)";
         assert_eq!(links(text), [(1, "b.md"), (5, "e.svg")]);
+    }
+
+    #[test]
+    fn a_decision_that_is_not_listed_is_found() {
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.to_owned() };
+        let files =
+            [file("docs/README.md", "[1](adr/1.md)"), file("docs/adr/1.md", ""), file("docs/adr/2.md", "")];
+        assert_eq!(unlisted_decisions(&files)[0].what, "docs/adr/2.md is not listed");
+        assert!(unlisted_decisions(&files[..2]).is_empty());
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn house_rules() -> Result {
     let files = files::read(&root)?;
     let mut findings = files::check(&files);
     findings.extend(markdown::check(&root, &files));
+    findings.extend(markdown::unlisted_decisions(&files));
     findings.extend(manifests::check(&files)?);
     println!("{} files read", files.len());
     if findings.is_empty() {
