@@ -253,7 +253,7 @@ mod tests {
         graph.input("x", DataType::Int64, vec![Extent::Named("batch".into()), Extent::Fixed(3)]);
         let bytes = graph.encode("g", 17);
         // ir_version = 8, producer_name, graph { name, input { name, tensor_type { elem_type, shape } } }, opset.
-        let graph = b"\x12\x01g\x5a\x17\x0a\x01x\x12\x12\x0a\x10\x08\x07\x12\x0c\x0a\x07\x12\x05batch\x0a\x02\x08\x03";
+        let graph = b"\x12\x01g\x5a\x18\x0a\x01x\x12\x13\x0a\x11\x08\x07\x12\x0d\x0a\x07\x12\x05batch\x0a\x02\x08\x03";
         let graph = [&b"\x3a"[..], &[u8::try_from(graph.len()).unwrap()], graph].concat();
         let expected = [b"\x08\x08\x12\x0cmcp-platform".as_slice(), &graph, b"\x42\x02\x10\x11"].concat();
         assert_eq!(bytes, expected, "{bytes:02x?}");

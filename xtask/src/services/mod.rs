@@ -8,7 +8,7 @@ mod postgres;
 use std::path::Path;
 
 use crate::sh::Result;
-use crate::tools;
+use crate::{model, tools};
 
 pub(crate) use guard::{Server, guard};
 
@@ -65,12 +65,14 @@ impl Services {
 /// When a server does not start, or ends by itself.
 pub(crate) fn run() -> Result {
     let tools = tools::prepare()?;
+    let models = model::prepare()?;
     let mut services = Services::start()?;
     println!("\n# in another shell:");
     for (variable, url) in services.environment() {
         println!("export {variable}={url}");
     }
     println!("export {}={}", tools::VARIABLE, tools.display());
+    println!("export {}={}", model::VARIABLE, models.display());
     println!("# Ctrl-C stops and removes them");
     for (_, private) in &mut services.private {
         private.server.wait()?;

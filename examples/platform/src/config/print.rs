@@ -162,7 +162,7 @@ mod tests {
         config.routes = vec![Route { model: "fast".into(), chain: vec![deployment] }];
         let text = print(&config).unwrap();
         assert!(text.contains("# Default: 10\ndrain_seconds = 3"), "{text}");
-        assert!(text.contains("chain = [{ provider = \"near\", model = \"llama3.2\" }]"), "{text}");
+        assert!(text.contains("chain = [{ model = \"llama3.2\", provider = \"near\" }]"), "{text}");
         let back: Config = mcp_core::strict::from_toml("printed", &text).unwrap();
         assert_eq!(print(&back).unwrap(), text);
         assert_eq!((back.providers, back.routes), (config.providers, config.routes));
