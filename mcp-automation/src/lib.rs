@@ -20,6 +20,8 @@ pub mod jsonrpc;
 pub mod protocol;
 #[cfg(feature = "releases")]
 pub mod release;
+#[cfg(feature = "http-api")]
+mod schema;
 #[cfg(feature = "releases")]
 pub mod source;
 #[cfg(all(feature = "releases", any(feature = "sqlite", feature = "postgres")))]

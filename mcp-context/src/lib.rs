@@ -48,6 +48,8 @@ pub mod context;
 pub mod http_api;
 pub mod memory;
 mod page;
+#[cfg(feature = "http-api")]
+mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 

@@ -15,6 +15,7 @@ use mcp_core::{
         postgres::{PgConfig, PgKernel, query, query_scalar},
     },
 };
+use sqlx::{Connection as _, PgConnection};
 
 async fn kernel(database: &PgTestDatabase) -> PgKernel {
     PgKernel::install(&database.config, &[PROBE]).await.unwrap();
@@ -160,6 +161,43 @@ async fn the_app_role_appends_to_the_log_and_cannot_change_it() {
         let error = query(statement).execute(tx.conn()).await.unwrap_err();
         assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42501"), "{statement}");
     }
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_relay_role_reads_the_log_and_nothing_else_of_tenants() {
+    let database = PgTestDatabase::create().await.unwrap();
+    let kernel = kernel(&database).await;
+    let a = tenant(&kernel, "a", IsolationMode::Row).await;
+    put(&kernel, &a, "n1").await;
+    tenant(&kernel, "b", IsolationMode::Schema).await;
+    let relay = database.config.relay.clone().unwrap();
+    let mut relay = PgConnection::connect(relay.expose()).await.unwrap();
+    for schema in ["mcp_data", "b"] {
+        for statement in [
+            "SELECT id FROM {}.probe",
+            "INSERT INTO {}.probe (tenant_id, id) VALUES ('a', 'x')",
+            "DELETE FROM {}.probe",
+            "INSERT INTO {}.outbox DEFAULT VALUES",
+            "UPDATE {}.outbox SET tenant_id = 'x'",
+            "INSERT INTO {}.audit DEFAULT VALUES",
+            "UPDATE {}.audit SET actor = 'nobody'",
+            "DELETE FROM {}.audit",
+            "UPDATE {}.audit_seal SET seq = 0",
+        ] {
+            let statement = statement.replace("{}", schema);
+            let refused = query(sqlx::AssertSqlSafe(statement.clone())).execute(&mut relay).await;
+            let error = refused.unwrap_err();
+            let code = error.as_database_error().and_then(|error| error.code().map(|code| code.to_string()));
+            assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
+        }
+    }
+    // What it is there for it can do, whoever the tenant is.
+    let seen: Vec<String> =
+        query_scalar("SELECT tenant_id FROM mcp_data.audit").fetch_all(&mut relay).await.unwrap();
+    assert!(seen.iter().any(|tenant| tenant == "a"), "{seen:?}");
+    relay.close().await.unwrap();
     kernel.close().await;
     database.destroy().await.unwrap();
 }

@@ -21,14 +21,25 @@ async fn open(directory: PathBuf, mode: IsolationMode) -> mcp_core::Result<Sqlit
     SqliteKernel::open(config, &[PROBE], Arc::new(SystemClock)).await
 }
 
-/// Whether another connection may write: none can while a transaction that writes is open.
-async fn open_transactions(file: PathBuf) -> mcp_core::Result<u64> {
+/// What is open in the files: no other connection can write while a transaction that writes is, and none can
+/// begin the log anew while a reader is that reads in it.
+async fn open_transactions(files: [PathBuf; 2]) -> mcp_core::Result<u64> {
+    let mut open = 0;
+    for file in files {
+        open += open_in(file).await?;
+    }
+    Ok(open)
+}
+
+async fn open_in(file: PathBuf) -> mcp_core::Result<u64> {
     let away = |error: sqlx::Error| Error::internal("test", "cannot look").with_source(error);
     let options = SqliteConnectOptions::new().filename(file).busy_timeout(std::time::Duration::ZERO);
     let mut conn = options.connect().await.map_err(away)?;
     let free = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut conn).await.is_ok();
+    let restart = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)");
+    let busy = restart.fetch_one(&mut conn).await.map_err(away)?;
     conn.close().await.map_err(away)?;
-    Ok(u64::from(!free))
+    Ok(u64::from(!free || busy != 0))
 }
 
 fn harness<S: Subject>(
@@ -43,10 +54,11 @@ fn harness<S: Subject>(
             Box::pin(async move { Ok(wrap(open(directory, mode).await?)) })
         }),
         open_transactions: Box::new(move |tenant| {
-            Box::pin(open_transactions(match mode {
-                IsolationMode::Row => to_look.join("shared.db"),
-                _ => to_look.join(format!("tenants/{tenant}.db")),
-            }))
+            let of_tenant = match mode {
+                IsolationMode::Row => "shared.db".to_owned(),
+                _ => format!("tenants/{tenant}.db"),
+            };
+            Box::pin(open_transactions(["control.db".to_owned(), of_tenant].map(|file| to_look.join(file))))
         }),
         mode,
         guarded: mode == IsolationMode::Database,
@@ -73,6 +85,7 @@ async fn the_suite_finds_each_fault() {
         (Fault::StaleTenant, "begins_for_its_tenant"),
         (Fault::MakesPlaces, "finds_no_tenant_without_placement"),
         (Fault::LeaksOnCancel, "cancelled_anywhere_leaves_nothing_open"),
+        (Fault::LeaksReads, "cancelled_reads_and_rollbacks_leave_nothing_open"),
         (Fault::IgnoresDeadline, "begins_nothing_after_the_deadline"),
     ] {
         let directory = tempfile::tempdir().unwrap();

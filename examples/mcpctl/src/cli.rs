@@ -7,12 +7,12 @@ use clap::{Parser, Subcommand};
 use crate::{
     access::Access,
     client::Client,
-    commands::{audit, completion, keys, servers, tenants},
+    commands::{audit, completion, contexts, keys, memories, servers, tenants},
     failure::{Failure, Result},
     output,
 };
 
-/// Tenants, keys, servers and the audit log of an MCP platform.
+/// Tenants, keys, contexts, memories, servers and the audit log of an MCP platform.
 ///
 /// An operator's key (mcpo_…, from `mcp-platform operator-key create`) reaches all tenants, a tenant's key or
 /// token its own.
@@ -73,7 +73,13 @@ enum Command {
     /// Create, list and revoke API keys of tenants.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// See what the MCP servers do, and restart them.
+    /// List, read, create, append to and delete contexts.
+    #[command(subcommand)]
+    Contexts(contexts::Command),
+    /// Remember, recall and forget texts.
+    #[command(subcommand)]
+    Memories(memories::Command),
+    /// See what the MCP servers do, restart, add, switch and remove them.
     #[command(subcommand)]
     Servers(servers::Command),
     /// Read and verify the audit log.
@@ -118,6 +124,8 @@ impl Cli {
         match command {
             Command::Tenants(command) => tenants::run(command, &client, json).await?,
             Command::Keys(command) => keys::run(command, &client, json).await?,
+            Command::Contexts(command) => contexts::run(command, &client, json).await?,
+            Command::Memories(command) => memories::run(command, &client, json).await?,
             Command::Servers(command) => servers::run(command, &client, json).await?,
             Command::Audit(command) => return audit::run(command, &client, json).await,
             Command::Completion { .. } => {}

@@ -45,11 +45,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) query: Vec<(&'static str, String)>,
     pub(crate) body: Option<Value>,
     pub(crate) idempotency_key: Option<String>,
+    /// The version that is expected.
+    pub(crate) if_match: Option<i64>,
 }
 
 impl<'a> Ask<'a> {
     pub(crate) fn new(method: Method, path: &[&'a str]) -> Self {
-        Self { method, path: path.to_vec(), query: Vec::new(), body: None, idempotency_key: None }
+        let path = path.to_vec();
+        Self { method, path, query: Vec::new(), body: None, idempotency_key: None, if_match: None }
     }
 
     pub(crate) fn get(path: &[&'a str]) -> Self {
@@ -109,13 +112,37 @@ impl Client {
         }
     }
 
+    /// Tells an operator that what is asked for belongs to a tenant, whose key is needed.
+    pub(crate) fn tenant(&self) -> Result<()> {
+        match self.is_operator() {
+            false => Ok(()),
+            true => Err(Failure::Usage(
+                "this takes a key or token of a tenant: an operator's reaches nothing that tenants store"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// All entries of a list, page after page, at most `limit`.
     pub(crate) async fn list(&self, path: &[&str], limit: Option<usize>) -> Result<Value> {
+        self.list_where(path, &[], limit).await
+    }
+
+    /// Those entries of a list that the query leaves.
+    pub(crate) async fn list_where(
+        &self,
+        path: &[&str],
+        query: &[(&'static str, Option<&str>)],
+        limit: Option<usize>,
+    ) -> Result<Value> {
         let limit = limit.unwrap_or(usize::MAX);
         let (mut items, mut cursor) = (Vec::new(), None::<String>);
         while items.len() < limit {
             let page = PAGE.min(limit - items.len());
-            let ask = Ask::get(path).query("limit", Some(page)).query("cursor", cursor.as_deref());
+            let mut ask = Ask::get(path).query("limit", Some(page)).query("cursor", cursor.as_deref());
+            for (name, value) in query {
+                ask = ask.query(name, *value);
+            }
             let mut answer = self.send(ask).await?;
             match answer.get_mut("items").map(Value::take) {
                 Some(Value::Array(page)) => items.extend(page),
@@ -157,6 +184,9 @@ impl Client {
             .header(header::USER_AGENT, concat!("mcpctl/", env!("CARGO_PKG_VERSION")));
         if let Some(key) = ask.idempotency_key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some(version) = ask.if_match {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
         }
         let body = match ask.body {
             None => Bytes::new(),

@@ -1,4 +1,4 @@
-//! `mcpctl`: tenants, keys, servers and the audit log of an MCP platform, over its REST API.
+//! `mcpctl`: tenants, keys, contexts, memories, servers and the audit log of an MCP platform, over its REST API.
 //!
 //! It speaks with the key it is given: an operator's (`mcpo_…`) reaches all tenants, a tenant's (`mcpk_…`, or
 //! a token) its own. Tables are for people; `--json` prints what the API answered, lists whole.
@@ -18,6 +18,7 @@ mod cli;
 mod client;
 mod commands;
 mod failure;
+mod operation;
 mod output;
 mod problem;
 

@@ -1,6 +1,6 @@
 //! What commands print: tables for people, JSON for programs.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
@@ -36,6 +36,35 @@ pub(crate) fn note(text: &str) {
 /// Writes what went wrong to standard error.
 pub(crate) fn complain(failure: &Failure) {
     let _ = writeln!(std::io::stderr(), "mcpctl: {}", printable(&failure.to_string()));
+}
+
+/// How far long work is, on standard error: one line that changes on a terminal, else a line for each phase.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    phase: String,
+    open: bool,
+}
+
+impl Progress {
+    pub(crate) fn show(&mut self, phase: &str, amount: &str) {
+        let mut to = std::io::stderr();
+        let phase = printable(phase);
+        if to.is_terminal() {
+            let _ = write!(to, "\r\u{1b}[2K{phase} {amount}").and_then(|()| to.flush());
+            self.open = true;
+        } else if self.phase != phase {
+            let _ = writeln!(to, "{phase}");
+        }
+        self.phase = phase;
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.open {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
+        }
+    }
 }
 
 /// Control characters in what others wrote must not reach a terminal.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mcp_core::ErrorKind;
 use serde::Deserialize;
 
 /// What the platform says of a request it refused.
@@ -17,6 +18,20 @@ pub(crate) struct Problem {
     missing_scope: Option<String>,
     current_version: Option<i64>,
     retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// What an operation failed with, which has a kind where an answer has a status.
+    pub(crate) fn of_operation(kind: &str, message: &str) -> Self {
+        let known = ErrorKind::ALL.into_iter().find(|known| known.as_str() == kind);
+        let status = known.unwrap_or(ErrorKind::Internal).status();
+        Self {
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: message.to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 impl fmt::Display for Problem {

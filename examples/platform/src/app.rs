@@ -95,7 +95,7 @@ fn operator_stack(platform: &Arc<Platform>) -> Stack {
 }
 
 /// What operators reach: the platform's own routes, and those of the crates.
-fn operator_routes(platform: &Arc<Platform>) -> Router {
+pub(crate) fn operator_routes(platform: &Arc<Platform>) -> Router {
     api::of_operators()
         .with_state(Arc::clone(platform))
         .merge(mcp_automation::http_api::operator_routes(Arc::clone(platform.releases())))

@@ -8,38 +8,28 @@ mod view;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    routing::{get, post},
-};
-use utoipa::OpenApi;
+use axum::Router;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::release::Releases;
 
 /// The routes below `/api/v1/operator`, with their whole paths.
 pub fn operator_routes(releases: Arc<Releases>) -> Router {
-    Router::new()
-        .route("/api/v1/operator/releases", get(server::list))
-        .route("/api/v1/operator/servers", post(server::add))
-        .route("/api/v1/operator/servers/{server}", get(server::show).delete(server::remove))
-        .route("/api/v1/operator/servers/{server}/use", post(server::use_release))
-        .route("/api/v1/operator/operations/{id}", get(server::operation))
-        .with_state(releases)
+    Router::from(described()).with_state(releases)
 }
 
 /// The OpenAPI description of [`operator_routes`].
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    described().into_openapi()
 }
 
-#[derive(OpenApi)]
-#[openapi(paths(
-    server::add,
-    server::list,
-    server::show,
-    server::use_release,
-    server::remove,
-    server::operation
-))]
-struct Description;
+/// What is routed is what is described.
+fn described() -> OpenApiRouter<Arc<Releases>> {
+    OpenApiRouter::new()
+        .routes(routes!(server::list))
+        .routes(routes!(server::add))
+        .routes(routes!(server::show, server::remove))
+        .routes(routes!(server::use_release))
+        .routes(routes!(server::operation))
+}

@@ -21,10 +21,13 @@ use crate::{
 type Shared = State<Arc<Releases>>;
 
 /// Begins to add a server from npm or PyPI; 202 with where to ask how far that is.
-#[utoipa::path(post, path = "/api/v1/operator/servers", request_body = NewServer, tag = "servers", responses(
-    (status = 202, body = Work, headers(("location" = String, description = "The operation"))),
-    (status = 400, description = "A field breaks a rule"), (status = 409, description = "The name is taken or busy"),
-))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/servers",
+    request_body = NewServer,
+    responses((status = 202, description = "The operation has begun.", body = Work,
+        headers(("location" = String, description = "Where to ask how far it is.")))),
+)]
 pub(super) async fn add(
     State(releases): Shared,
     Extension(scope): Extension<PlatformScope>,
@@ -51,9 +54,12 @@ const fn default_limit() -> u32 {
 }
 
 /// One page of the servers that were added, with their releases.
-#[utoipa::path(get, path = "/api/v1/operator/releases", params(Listing), tag = "servers", responses(
-    (status = 200, body = Page), (status = 400, description = "A parameter breaks a rule"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/releases",
+    params(Listing),
+    responses((status = 200, description = "The servers, in the order of their names.", body = Page)),
+)]
 pub(super) async fn list(
     State(releases): Shared,
     Extension(scope): Extension<PlatformScope>,
@@ -77,8 +83,13 @@ pub(super) async fn list(
 }
 
 /// One server and its releases.
-#[utoipa::path(get, path = "/api/v1/operator/servers/{server}", params(("server" = String, Path)), tag = "servers",
-    responses((status = 200, body = Server), (status = 404, description = "No such server was added")))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/servers/{server}",
+    params(("server" = String, Path)),
+    responses((status = 200, description = "The server.", body = Server,
+        headers(("etag" = String, description = "Its revision.")))),
+)]
 pub(super) async fn show(
     State(releases): Shared,
     Extension(scope): Extension<PlatformScope>,
@@ -90,11 +101,14 @@ pub(super) async fn show(
 }
 
 /// Begins to put another release to use; 202 with where to ask how far that is. Calls go on meanwhile.
-#[utoipa::path(post, path = "/api/v1/operator/servers/{server}/use", params(("server" = String, Path)), request_body = Use,
-    tag = "servers", responses(
-        (status = 202, body = Work, headers(("location" = String, description = "The operation"))),
-        (status = 404, description = "No such server was added"), (status = 409, description = "It is busy"),
-    ))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/servers/{server}/use",
+    params(("server" = String, Path)),
+    request_body = Use,
+    responses((status = 202, description = "The operation has begun.", body = Work,
+        headers(("location" = String, description = "Where to ask how far it is.")))),
+)]
 pub(super) async fn use_release(
     State(releases): Shared,
     Extension(scope): Extension<PlatformScope>,
@@ -106,9 +120,12 @@ pub(super) async fn use_release(
 }
 
 /// Removes a server; answers when its calls in flight have ended.
-#[utoipa::path(delete, path = "/api/v1/operator/servers/{server}", params(("server" = String, Path)), tag = "servers",
-    responses((status = 204), (status = 404, description = "No such server was added"),
-        (status = 409, description = "It is busy")))]
+#[utoipa::path(
+    delete,
+    path = "/api/v1/operator/servers/{server}",
+    params(("server" = String, Path)),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn remove(
     State(releases): Shared,
     Extension(scope): Extension<PlatformScope>,
@@ -119,8 +136,12 @@ pub(super) async fn remove(
 }
 
 /// How far an operation is. It is known to the replica that began it.
-#[utoipa::path(get, path = "/api/v1/operator/operations/{id}", params(("id" = String, Path)), tag = "servers",
-    responses((status = 200, body = Work), (status = 404, description = "No such operation is known here")))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/operations/{id}",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The operation.", body = Work)),
+)]
 pub(super) async fn operation(
     State(releases): Shared,
     Extension(scope): Extension<PlatformScope>,

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     protocol::ServerName,
     release::{AddedServer, Local, Operation, Release, Releases, Settings},
-    source::PackageRef,
+    source::{PackageRef, Version},
 };
 
 /// A server to be added.
@@ -17,8 +17,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct NewServer {
     /// `npm:@scope/name[@version]` or `pypi:name[==version]`; the latest where no version is given.
+    #[schema(pattern = "^(npm|pypi):.+$", example = "npm:@modelcontextprotocol/server-everything@2026.1.14")]
     package: String,
     /// Its name in the gateway, 1 to 32 of `A-Z a-z 0-9 _ -`; made from the package's where it is missing.
+    #[schema(value_type = Option<ServerName>)]
     name: Option<String>,
     /// Arguments of its program.
     #[serde(default)]
@@ -68,11 +70,13 @@ impl NewServer {
 #[serde(deny_unknown_fields)]
 pub(super) struct Use {
     /// The version; the latest where it is missing.
+    #[schema(value_type = Option<Version>)]
     pub(super) version: Option<String>,
 }
 
 /// One page of servers.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AddedServers)]
 pub(super) struct Page {
     /// The servers, in the order of their names.
     pub(super) items: Vec<Server>,
@@ -83,12 +87,14 @@ pub(super) struct Page {
 
 /// An added server.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AddedServer)]
 pub(super) struct Server {
     /// Its name.
     pub(super) name: String,
     /// Its package.
     package: String,
     /// The version that is to serve.
+    #[schema(required)]
     version: Option<String>,
     /// What the replica that answers does: `serving`, `installing`, `failed` or `waiting`.
     state: &'static str,
@@ -108,14 +114,13 @@ pub(super) struct Server {
     releases: Vec<OneRelease>,
     /// Grows with every change.
     revision: i64,
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
 /// One release of a server.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Release)]
 struct OneRelease {
     /// Its version.
     version: String,
@@ -126,9 +131,7 @@ struct OneRelease {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
     staged_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     changed_at: Timestamp,
 }
 
@@ -178,10 +181,7 @@ impl From<Release> for OneRelease {
 pub(super) struct Work {
     /// Where to ask how far it is.
     pub(super) status_url: String,
-    /// `id`, `kind` (`add`, `use`), `server`, `package`, `state` (`running`, `done` with `version`, `failed` with
-    /// `error`), `progress` (`phase`, `done_bytes`, `total_bytes`), `started_at`, `ended_at`.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
     operation: Operation,
 }
 

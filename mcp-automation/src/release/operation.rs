@@ -45,6 +45,7 @@ impl Serialize for OperationId {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
     /// A server is added.
@@ -55,6 +56,7 @@ pub enum OperationKind {
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum OperationState {
     /// It goes on.
@@ -73,6 +75,7 @@ pub enum OperationState {
 
 /// An error that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema), schema(as = OperationFailure))]
 pub struct Failure {
     /// The error's kind, [`ErrorKind::as_str`].
     pub kind: &'static str,
@@ -89,6 +92,7 @@ impl From<&Error> for Failure {
 /// One operation as it is now. It lives in the process that began it and is forgotten with it; what it has done
 /// stands in the store.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Operation {
     /// Its id.
     pub id: OperationId,
@@ -98,6 +102,7 @@ pub struct Operation {
     pub server: ServerName,
     /// The package and version that were asked for.
     #[serde(serialize_with = "as_text")]
+    #[cfg_attr(feature = "http-api", schema(value_type = String))]
     pub package: PackageRef,
     /// How far it is.
     #[serde(flatten)]
@@ -107,6 +112,7 @@ pub struct Operation {
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.
+    #[cfg_attr(feature = "http-api", schema(required))]
     pub ended_at: Option<Timestamp>,
 }
 

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
@@ -30,12 +31,14 @@ pub enum Phase {
 
 /// A phase, and how much of it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// What is being done.
     pub phase: Phase,
     /// Bytes of it that are done; 0 where it is not measured.
     pub done_bytes: u64,
     /// Bytes there are in all, where that is known.
+    #[cfg_attr(feature = "http-api", schema(required))]
     pub total_bytes: Option<u64>,
 }
 

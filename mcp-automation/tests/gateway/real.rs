@@ -175,6 +175,19 @@ async fn resources_prompts_and_completions_of_a_real_server() {
         let prompt = prompts["result"]["prompts"][0]["name"].clone();
         let answer = client.stateless("prompts/get", json!({"name": prompt, "arguments": {}})).await;
         assert!(answer["result"]["messages"].is_array(), "{answer}");
+        for reference in [
+            json!({"type": "ref/prompt", "name": "test_prompt_with_arguments"}),
+            json!({"type": "ref/resource", "uri": "test://template/{id}/data"}),
+        ] {
+            let half = json!({"ref": reference, "argument": {"name": "arg1", "value": "par"}});
+            for answer in [
+                legacy.rpc("completion/complete", half.clone()).await,
+                client.stateless("completion/complete", half).await,
+            ] {
+                let values = &answer["result"]["completion"]["values"];
+                assert_eq!(*values, json!(["paris", "park", "party"]), "{server}: {answer}");
+            }
+        }
     }
     real.end().await;
 }

@@ -144,6 +144,12 @@ async fn whatever_is_refused_leaves_nothing() {
     registry.pypi("srv", &[("srv-1.0-py3-none-any.whl", zip(&[("../x.py", b"x")]), false)]);
     let error = install(&installer, "pypi:srv").await.unwrap_err();
     assert!(error.message().contains("leads out of its folder"), "{error}");
+    let wrong = crate::packages::sha256_hex(b"other");
+    let wheel = zip(&[("srv/__init__.py", b"")]);
+    registry.pypi_claiming("srv", &[("srv-1.0-py3-none-any.whl", wheel, false, wrong)]);
+    let error = install(&installer, "pypi:srv").await.unwrap_err();
+    assert!(error.message().contains("is refused: the registry says sha256-"), "{error}");
+    assert_eq!(left(dir.path()), NOTHING, "a wrong wheel");
     let scripts = b"[console_scripts]\nsrv = srv; import os:x\n";
     registry.pypi(
         "srv",

@@ -1,9 +1,9 @@
 //! Real servers from the public registries.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use mcp_automation::{
-    fleet::Fleet,
+    fleet::{Fleet, ServerState},
     release::{Installed, Installer},
     source::{Phase, Reporter},
     upstream::Upstreams as _,
@@ -33,13 +33,22 @@ async fn serve(fleet: &Fleet, server: &str, installed: &Installed) {
     fleet.adopt(&operator(), candidate).unwrap();
 }
 
-async fn ask(fleet: &Fleet, server: &str, tool: &str, arguments: Value) -> (String, Value) {
+/// The folder in which the process runs that answers, and its answer.
+async fn ask(fleet: &Fleet, server: &str, tool: &str, arguments: Value) -> (PathBuf, Value) {
     let scope = scope("acme");
     let upstream = fleet.connect(&scope, &name(server)).await.unwrap();
     let answer = call(&*upstream, &scope, tool, arguments).await.unwrap();
-    let info: Value = serde_json::from_str(upstream.info().raw.get()).unwrap();
-    let version = info["serverInfo"]["version"].as_str().unwrap_or_default().to_owned();
-    (version, answer)
+    // A server may say any version of itself; where its program was started from is what the platform did.
+    let running: Vec<_> = fleet
+        .status(&operator())
+        .into_iter()
+        .filter_map(|status| match status.state {
+            ServerState::Ready { pid, .. } => pid,
+            _ => None,
+        })
+        .collect();
+    let [pid] = running[..] else { panic!("not one process serves: {running:?}") };
+    (std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), answer)
 }
 
 fn fleet_of_slow_starters() -> Fleet {
@@ -60,15 +69,12 @@ async fn two_releases_of_a_real_npm_server_and_back_again() {
     let old = install(&installer, "everything", &package("2026.7.4")).await;
     let new = install(&installer, "everything", &package("2026.8.31")).await;
     let fleet = fleet_of_slow_starters();
+    assert_ne!(old.folder(), new.folder());
     for installed in [&old, &new, &old] {
         serve(&fleet, "everything", installed).await;
-        let (_, answer) = ask(&fleet, "everything", "echo", json!({ "message": "hello" })).await;
+        let (folder, answer) = ask(&fleet, "everything", "echo", json!({ "message": "hello" })).await;
         assert_eq!(answer["content"][0]["text"], "Echo: hello");
-        let process = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
-            let cmdline = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&cmdline).contains(installed.folder().to_str().unwrap())
-        });
-        assert!(process.is_some(), "the program of the release's own folder runs");
+        assert_eq!(folder, installed.folder(), "another release answered");
     }
     fleet.shutdown(Duration::from_secs(1)).await;
     for installed in [old, new] {
@@ -86,12 +92,14 @@ async fn two_releases_of_a_real_python_server_and_back_again() {
     let old = install(&installer, "time", "pypi:mcp-server-time==2026.10.10").await;
     let new = install(&installer, "time", "pypi:mcp-server-time==2026.10.19").await;
     let fleet = fleet_of_slow_starters();
+    assert_ne!(old.folder(), new.folder());
     for installed in [&old, &new, &old] {
         serve(&fleet, "time", installed).await;
-        let (_, answer) =
+        let (folder, answer) =
             ask(&fleet, "time", "get_current_time", json!({ "timezone": "Europe/Berlin" })).await;
         let text = answer["content"][0]["text"].as_str().unwrap();
         assert!(text.contains("Europe/Berlin"), "{answer}");
+        assert_eq!(folder, installed.folder(), "another release answered");
     }
     fleet.shutdown(Duration::from_secs(1)).await;
     for installed in [old, new] {

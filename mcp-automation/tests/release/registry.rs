@@ -136,14 +136,23 @@ impl Registry {
 
     /// A Python package with these files: name, content, yanked.
     pub(crate) fn pypi(&self, name: &str, files: &[(&str, Vec<u8>, bool)]) {
+        let claimed = |(file, content, yanked): &(_, Vec<u8>, _)| {
+            let sha256 = sha256_hex(content);
+            (*file, content.clone(), *yanked, sha256)
+        };
+        self.pypi_claiming(name, &files.iter().map(claimed).collect::<Vec<_>>());
+    }
+
+    /// The same, with the hash that is claimed of each file.
+    pub(crate) fn pypi_claiming(&self, name: &str, files: &[(&str, Vec<u8>, bool, String)]) {
         let files: Vec<_> = files
             .iter()
-            .map(|(file, content, yanked)| {
+            .map(|(file, content, yanked, sha256)| {
                 let path = format!("/files/{file}");
                 self.put(&path, content.clone(), Manner::Whole);
                 json!({
                     "filename": file, "url": format!("../..{path}"), "size": content.len(),
-                    "hashes": { "sha256": sha256_hex(content) }, "yanked": yanked,
+                    "hashes": { "sha256": sha256 }, "yanked": yanked,
                 })
             })
             .collect();

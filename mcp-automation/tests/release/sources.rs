@@ -136,6 +136,20 @@ async fn an_artifact_that_differs_from_its_hash_is_refused() {
 }
 
 #[tokio::test]
+async fn a_wheel_that_differs_from_its_hash_is_refused() {
+    let registry = Registry::start().await;
+    let file = "srv-1.0-py3-none-any.whl";
+    let other = crate::packages::sha256_hex(b"something else");
+    registry.pypi_claiming("srv", &[(file, b"wheel".into(), false, other)]);
+    let source = pypi_at(&registry);
+    let artifact = resolve(&source, "pypi:srv").await.unwrap();
+    let before = registry.asked.load(Ordering::Relaxed);
+    let error = download(&source, &artifact).await.unwrap_err();
+    assert!(error.message().contains("pypi:srv==1.0 is refused: the registry says sha256-"), "{error}");
+    assert_eq!(registry.asked.load(Ordering::Relaxed) - before, 1, "a wrong file is not asked for again");
+}
+
+#[tokio::test]
 async fn a_version_without_a_safe_hash_is_refused() {
     let registry = Registry::start().await;
     for claimed in ["", "sha1-qZk+NkcGgWq6PiVxeFDCbJzQ2J0=", "sha512-AAAA"] {

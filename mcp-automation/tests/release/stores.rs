@@ -138,6 +138,23 @@ async fn each_change_leaves_one_event_and_one_record_and_no_secret() {
         "server.removed.v1",
     ];
     assert_eq!(kinds, wanted);
+    let records: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT action, resource, actor FROM audit ORDER BY seq")
+            .fetch_all(read.conn())
+            .await
+            .unwrap();
+    let actor = scope.actor().as_str();
+    let recorded: Vec<_> = records.iter().map(|(action, resource, by)| [action, resource, by]).collect();
+    let wanted = [
+        ["server.add", "server/srv", actor],
+        ["server.stage", "server/srv", actor],
+        ["server.fail", "server/srv", actor],
+        ["server.stage", "server/srv", actor],
+        ["server.use", "server/srv", actor],
+        ["server.refuse", "server/x", actor],
+        ["server.remove", "server/srv", actor],
+    ];
+    assert_eq!(recorded, wanted, "one record a change, and none for what changed nothing");
     drop(read);
     kernel.close().await;
     for file in std::fs::read_dir(directory.path()).unwrap().flatten() {

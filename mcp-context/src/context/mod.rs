@@ -24,6 +24,7 @@ mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
+mod wire;
 
 pub use check::ContextLimits;
 pub use memory::MemoryContextStore;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mcp_core::{Error, Result, clock::Timestamp, scope::TenantId};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeStruct as _};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -41,6 +41,7 @@ impl fmt::Display for ContextId {
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
@@ -82,6 +83,7 @@ impl Role {
 
 /// A piece of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Part {
@@ -126,40 +128,9 @@ impl From<&str> for Content {
     }
 }
 
-impl Serialize for Content {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.as_slice() {
-            [Part::Text { text }] => serializer.serialize_str(text),
-            parts => parts.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Content;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of parts")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
-                Ok(text.into())
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
-                let mut parts = Vec::new();
-                while let Some(part) = seq.next_element()? {
-                    parts.push(part);
-                }
-                Ok(Content(parts))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
 /// A message to be appended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
     /// Who speaks.
@@ -181,6 +152,7 @@ impl NewMessage {
 
 /// A message of a context. Messages are never changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Message {
     /// Its number in its context: 1, 2, 3 … without gaps.
     pub seq: i64,
@@ -225,6 +197,7 @@ pub struct Append {
 
 /// What an append came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Appended {
     /// The context's version since.
     pub version: i64,
@@ -264,51 +237,6 @@ pub struct Context {
     pub data: Map<String, Value>,
     /// Its newest messages, oldest first, where they were asked for.
     pub history: Option<Vec<Message>>,
-}
-
-#[derive(Serialize)]
-struct Metadata {
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    version: i64,
-    messages: i64,
-}
-
-impl ContextHead {
-    const FIELDS: usize = 5;
-
-    fn fields<S: serde::ser::SerializeStruct>(&self, form: &mut S) -> Result<(), S::Error> {
-        form.serialize_field("context_id", &self.id)?;
-        form.serialize_field("tenant_id", &self.tenant)?;
-        form.serialize_field("user_id", &self.user_id)?;
-        form.serialize_field("session_id", &self.session_id)?;
-        let Self { created_at, updated_at, version, messages, .. } = *self;
-        form.serialize_field("metadata", &Metadata { created_at, updated_at, version, messages })
-    }
-}
-
-impl Serialize for ContextHead {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut form = serializer.serialize_struct("ContextHead", Self::FIELDS)?;
-        self.fields(&mut form)?;
-        form.end()
-    }
-}
-
-impl Serialize for Context {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Data<'a> {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            conversation_history: &'a Option<Vec<Message>>,
-            #[serde(flatten)]
-            rest: &'a Map<String, Value>,
-        }
-        let mut form = serializer.serialize_struct("Context", ContextHead::FIELDS + 1)?;
-        self.head.fields(&mut form)?;
-        form.serialize_field("data", &Data { conversation_history: &self.history, rest: &self.data })?;
-        form.end()
-    }
 }
 
 #[cfg(test)]

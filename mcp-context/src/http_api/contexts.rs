@@ -11,6 +11,7 @@ use mcp_core::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api, counted,
@@ -19,19 +20,39 @@ use super::{
 };
 use crate::{
     Page,
-    context::{ContextHead, ContextId, ContextQuery, HISTORY, NewContext},
+    context::{Context, ContextHead, ContextId, ContextQuery, HISTORY, NewContext},
 };
 
-#[derive(Debug, Deserialize)]
+/// A context to be created.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewContext)]
 pub(super) struct Creation {
+    /// Whose it is; the caller's where it is missing.
+    #[schema(min_length = 1, max_length = 128)]
     user_id: Option<String>,
+    /// The session it belongs to.
+    #[schema(min_length = 1, max_length = 128)]
     session_id: Option<String>,
+    /// Its data.
     #[serde(default)]
     data: Map<String, Value>,
 }
 
 /// Creates a context; needs `contexts:write`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/contexts",
+    params(("idempotency-key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[!-~]+$",
+        description = "Makes trying again safe for a day.")),
+    request_body = Creation,
+    responses(
+        (status = 201, description = "The context.", body = Context, headers(
+            ("etag" = String, description = "Its version."), ("location" = String, description = "Where it is."),
+        )),
+        (status = 404, description = "What this `Idempotency-Key` created is deleted."),
+    ),
+)]
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,
@@ -55,13 +76,19 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, location, etag(context.head.version), Json(context)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Listing {
+    /// Those of this user.
     user_id: Option<String>,
+    /// Those of this session.
     session_id: Option<String>,
+    /// `next_cursor` of the page before; the first page without it.
     cursor: Option<String>,
+    /// How many at most.
     #[serde(default = "fifty")]
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: u32,
 }
 
@@ -69,7 +96,13 @@ pub(super) const fn fifty() -> u32 {
     50
 }
 
-/// One page of the tenant's contexts without their data; needs `contexts:read`.
+/// One page of the tenant's contexts without their data, latest first; needs `contexts:read`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/contexts",
+    params(Listing),
+    responses((status = 200, description = "The contexts.", body = Page<ContextHead>)),
+)]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,
@@ -81,10 +114,13 @@ pub(super) async fn list(
     Ok(Json(api.deps.contexts.list(&scope, &query).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Reading {
+    /// How many of the newest messages; at most 1000 are given.
     #[serde(default = "hundred")]
+    #[param(minimum = 0, default = 100)]
     messages: u32,
 }
 
@@ -93,6 +129,13 @@ const fn hundred() -> u32 {
 }
 
 /// A context with its newest messages; needs `contexts:read`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/contexts/{id}",
+    params(("id" = ContextId, Path), Reading),
+    responses((status = 200, description = "The context.", body = Context,
+        headers(("etag" = String, description = "Its version.")))),
+)]
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,
@@ -104,14 +147,27 @@ pub(super) async fn read(
     Ok((etag(context.head.version), Json(context)))
 }
 
-#[derive(Debug, Deserialize)]
+/// A patch of a context's data (RFC 7396).
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ContextPatch)]
 pub(super) struct Patch {
+    /// What is merged into the data; null removes.
     data: Map<String, Value>,
+    /// The version that is patched, where `If-Match` does not say it.
     expected_version: Option<i64>,
 }
 
 /// Merges a patch into the context's data; needs `contexts:write`, and the version in `If-Match` or the body.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/contexts/{id}",
+    params(("id" = ContextId, Path),
+        ("if-match" = Option<String>, Header, description = "The version that is patched, as `ETag` gives it.")),
+    request_body = Patch,
+    responses((status = 200, description = "The context, without messages.", body = Context,
+        headers(("etag" = String, description = "Its version.")))),
+)]
 pub(super) async fn patch(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,
@@ -131,6 +187,13 @@ pub(super) async fn patch(
 }
 
 /// Deletes a context, in the version of `If-Match` where there is one; needs `contexts:write`.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/contexts/{id}",
+    params(("id" = ContextId, Path),
+        ("if-match" = Option<String>, Header, description = "The version that is deleted, as `ETag` gives it.")),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,

@@ -24,6 +24,7 @@ use mcp_core::{
 use serde::Deserialize;
 use tokio::{sync::broadcast, time::Instant};
 use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
 
 use super::{
     Api,
@@ -40,16 +41,29 @@ const ALIVE: Duration = Duration::from_secs(15);
 /// Events read at once by a stream.
 const BATCH: u32 = 50;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Listing {
+    /// Position of the last event seen.
     cursor: Option<String>,
+    /// How many at most.
     #[serde(default = "fifty")]
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: u32,
 }
 
 /// Events behind the cursor; needs `events:read`. Where `Accept` asks for `text/event-stream` they go on as
 /// they happen, from the cursor or `Last-Event-ID`; with neither, from now on.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    params(Listing, ("last-event-id" = Option<String>, Header,
+        description = "Position of the last event that a stream gave.")),
+    responses((status = 200, description = "A page, or a stream whose ids are positions.", content(
+        (Page<FeedItem> = "application/json"), (String = "text/event-stream"),
+    ))),
+)]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,

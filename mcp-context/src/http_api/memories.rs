@@ -13,6 +13,15 @@ use super::Api;
 use crate::memory::{Memory, MemoryId, NewMemory, Recall, Recalled};
 
 /// Remembers a text; needs `memories:write`. 201 where it is new, 200 where it was remembered before.
+#[utoipa::path(
+    post,
+    path = "/api/v1/memories",
+    request_body = NewMemory,
+    responses(
+        (status = 201, description = "The memory.", body = Memory),
+        (status = 200, description = "The memory that was there.", body = Memory),
+    ),
+)]
 pub(super) async fn remember(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,
@@ -25,6 +34,12 @@ pub(super) async fn remember(
 }
 
 /// Recalls what is nearest to a query; needs `memories:read`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/memories/recall",
+    request_body = Recall,
+    responses((status = 200, description = "Memories, best first.", body = Recalled)),
+)]
 pub(super) async fn recall(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,
@@ -35,6 +50,12 @@ pub(super) async fn recall(
 }
 
 /// Forgets a memory; needs `memories:write`.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/memories/{id}",
+    params(("id" = MemoryId, Path)),
+    responses((status = 204, description = "It is gone.")),
+)]
 pub(super) async fn forget(
     State(api): State<Arc<Api>>,
     Extension(scope): Extension<Scope>,

@@ -120,11 +120,13 @@ impl<'de> Deserialize<'de> for Namespace {
 
 /// A text to be remembered.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewMemory {
     /// Where it belongs.
     pub namespace: Namespace,
     /// The text: 1 byte to 8 KiB, not only blanks.
+    #[cfg_attr(feature = "http-api", schema(min_length = 1, max_length = 8192))]
     pub text: String,
     /// What the caller wants to know of it later: at most 8 KiB as JSON. Default empty.
     #[serde(default)]
@@ -133,6 +135,7 @@ pub struct NewMemory {
 
 /// A text that is remembered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Memory {
     /// Its id.
     pub id: MemoryId,
@@ -151,13 +154,16 @@ pub struct Memory {
 
 /// What to recall.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recall {
     /// Where to look.
     pub namespace: Namespace,
     /// A question or some words: 1 byte to 8 KiB.
+    #[cfg_attr(feature = "http-api", schema(min_length = 1, max_length = 8192))]
     pub query: String,
     /// How many: 1 to 100. Default 10.
+    #[cfg_attr(feature = "http-api", schema(minimum = 1, maximum = 100, default = 10))]
     #[serde(default = "ten")]
     pub limit: u32,
 }
@@ -168,6 +174,7 @@ const fn ten() -> u32 {
 
 /// A memory that was recalled.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Hit {
     /// The memory.
     #[serde(flatten)]
@@ -178,6 +185,7 @@ pub struct Hit {
 
 /// What was recalled, best first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Recalled {
     /// The memories.
     pub items: Vec<Hit>,

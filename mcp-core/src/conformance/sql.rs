@@ -8,7 +8,7 @@ use super::{Report, sql_cases};
 use crate::{
     error::Result,
     scope::{Permissions, PlatformScope, Principal, PrincipalId, PrincipalKind, Scope, TenantId},
-    sql::{Backend, ControlTx, IsolationMode, Migration, Migrations, TenantRead, TenantTx},
+    sql::{Backend, ControlRead, ControlTx, IsolationMode, Migration, Migrations, TenantRead, TenantTx},
 };
 
 /// The tables the suite works on; a kernel under test is opened with them.
@@ -33,6 +33,11 @@ pub trait Subject: Clone + Send + Sync + 'static {
     fn read(&self, scope: &Scope) -> impl Future<Output = Result<TenantRead<Self::Db>>> + Send;
     /// As the kernel's own.
     fn control(&self, scope: &PlatformScope) -> impl Future<Output = Result<ControlTx<Self::Db>>> + Send;
+    /// As the kernel's own.
+    fn control_read(
+        &self,
+        scope: &PlatformScope,
+    ) -> impl Future<Output = Result<ControlRead<Self::Db>>> + Send;
     /// As the kernel's own, with the default schema.
     fn place(
         &self,
@@ -64,8 +69,8 @@ type CountOpen = dyn Fn(&TenantId) -> BoxFuture<'static, Result<u64>> + Send + S
 pub struct SqlHarness<S> {
     /// Opens the kernel, on the same databases each time.
     pub open: Box<dyn Fn() -> BoxFuture<'static, Result<S>> + Send + Sync>,
-    /// How many transactions are open, as the database sees it. `tenant` is whose database to ask, where
-    /// there are several.
+    /// How many transactions are open, readers and those above tenants too, as the database sees it. `tenant`
+    /// is whose database to ask, where there are several.
     pub open_transactions: Box<CountOpen>,
     /// The isolation mode of the tenants that the suite makes.
     pub mode: IsolationMode,
@@ -93,6 +98,7 @@ pub async fn run_sql<S: Subject>(harness: &SqlHarness<S>) -> Report {
         commits_all_or_nothing,
         rolls_back_when_dropped,
         cancelled_anywhere_leaves_nothing_open,
+        cancelled_reads_and_rollbacks_leave_nothing_open,
         finishes_a_commit_that_was_started,
         keeps_tenants_apart,
         reads_one_state_and_cannot_write,
@@ -134,6 +140,8 @@ pub enum Fault {
     MakesPlaces,
     /// Leaves the transaction open when its begin is cancelled.
     LeaksOnCancel,
+    /// Leaves a read open when it is cancelled.
+    LeaksReads,
     /// Ignores the deadline.
     IgnoresDeadline,
 }
@@ -178,28 +186,32 @@ impl<S: Subject> Subject for Faulty<S> {
         let scope = self.bent(scope);
         if self.fault == Fault::LeaksOnCancel {
             let kernel = self.kernel.clone();
-            let (to, from) = tokio::sync::oneshot::channel();
-            let begun = async move {
-                let tx = kernel.begin(&scope).await;
-                // What a forgotten connection is to the database.
-                if let Err(Ok(unwanted)) = to.send(tx) {
-                    std::mem::forget(unwanted);
-                }
-            };
-            tokio::spawn(begun);
-            return from
-                .await
-                .map_err(|error| crate::Error::internal("faulty.begin", "gone").with_source(error))?;
+            return leaking(async move { kernel.begin(&scope).await }).await;
         }
         self.kernel.begin(&scope).await
     }
 
     async fn read(&self, scope: &Scope) -> Result<TenantRead<S::Db>> {
-        self.kernel.read(&self.bent(scope)).await
+        let scope = self.bent(scope);
+        if self.fault == Fault::LeaksReads {
+            let kernel = self.kernel.clone();
+            return leaking(async move {
+                let mut read = kernel.read(&scope).await?;
+                // A read begins with its first statement.
+                S::texts(read.conn(), "SELECT id FROM probe", &[]).await?;
+                Ok(read)
+            })
+            .await;
+        }
+        self.kernel.read(&scope).await
     }
 
     async fn control(&self, scope: &PlatformScope) -> Result<ControlTx<S::Db>> {
         self.kernel.control(scope).await
+    }
+
+    async fn control_read(&self, scope: &PlatformScope) -> Result<ControlRead<S::Db>> {
+        self.kernel.control_read(scope).await
     }
 
     async fn place(&self, tx: &mut ControlTx<S::Db>, tenant: &TenantId, mode: IsolationMode) -> Result<()> {
@@ -227,6 +239,18 @@ impl<S: Subject> Subject for Faulty<S> {
     }
 }
 
+/// Begins on a task of its own and forgets what nobody waits for any more.
+async fn leaking<T: Send + 'static>(begin: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let (to, from) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        // What a forgotten connection is to the database.
+        if let Err(Ok(unwanted)) = to.send(begin.await) {
+            std::mem::forget(unwanted);
+        }
+    });
+    from.await.map_err(|error| crate::Error::internal("faulty.begin", "gone").with_source(error))?
+}
+
 /// The same for both backends but for the types; a macro, as sqlx's bounds make the generic form unreadable.
 macro_rules! subject {
     ($feature:literal, $kernel:path, $db:path, $query:path, $scalar:path) => {
@@ -244,6 +268,10 @@ macro_rules! subject {
 
             async fn control(&self, scope: &PlatformScope) -> Result<ControlTx<$db>> {
                 self.control(scope).await
+            }
+
+            async fn control_read(&self, scope: &PlatformScope) -> Result<ControlRead<$db>> {
+                self.control_read(scope).await
             }
 
             async fn place(

@@ -166,6 +166,64 @@ pub(crate) async fn cancelled_anywhere_leaves_nothing_open<S: Subject>(
     Err(Failure::from("a change never completes".to_owned()))
 }
 
+/// Cancels `work` at each of its awaits in turn: nothing is left open. `before` comes before each attempt.
+async fn cut_everywhere<S: Subject>(
+    harness: &SqlHarness<S>,
+    scope: &Scope,
+    what: &str,
+    mut before: impl AsyncFnMut() -> Result<()>,
+    work: impl AsyncFn() -> Result<()>,
+) -> Outcome {
+    for polls in 1..MOST_POLLS {
+        before().await?;
+        let done = match cancel_at(polls, work()).await {
+            Cut::Completed(outcome) => outcome.map(|()| true)?,
+            Cut::Dropped => false,
+        };
+        let left = nothing_open(harness, scope.tenant()).await;
+        left.map_err(|error| Failure::from(format!("{what}, cut at poll {polls}: {error}")))?;
+        if done {
+            return Ok(());
+        }
+    }
+    Err(Failure::from(format!("{what} never completes")))
+}
+
+pub(crate) async fn cancelled_reads_and_rollbacks_leave_nothing_open<S: Subject>(
+    harness: &SqlHarness<S>,
+    _: &str,
+) -> Outcome {
+    const RECORDS: &str = "SELECT id FROM audit";
+    let kernel = &(harness.open)().await?;
+    let (scope, above) = (&tenant(harness, kernel).await?, &platform()?);
+    let administer = async || {
+        let mut tx = kernel.control(above).await?;
+        tx.audit(AuditRecord::administered(above, "probe.control", "probe")).await?;
+        tx.commit().await
+    };
+    // Reads come behind a commit: a reader of what has no new page may hold nothing that can be seen.
+    let mut changes = 0;
+    let changed = async || {
+        changes += 1;
+        change(kernel, scope, &format!("n{changes}")).await
+    };
+    let read = async || own::<S>(&mut kernel.read(scope).await?).await.map(drop);
+    cut_everywhere(harness, scope, "a read", changed, read).await?;
+    let read_above = async || {
+        let mut read = kernel.control_read(above).await?;
+        S::texts(read.conn(), RECORDS, &[]).await.map(drop)
+    };
+    cut_everywhere(harness, scope, "a read above tenants", administer, read_above).await?;
+    cut_everywhere(harness, scope, "a change above tenants", async || Ok(()), administer).await?;
+    let rolled = async || {
+        let mut tx = kernel.begin(scope).await?;
+        insert::<S>(&mut tx, "rolled").await?;
+        tx.rollback().await
+    };
+    cut_everywhere(harness, scope, "a rollback", async || Ok(()), rolled).await?;
+    ensure(!stored(kernel, scope).await?.contains(&"rolled".to_owned()), "a row outlived its rollback")
+}
+
 pub(crate) async fn finishes_a_commit_that_was_started<S: Subject>(
     harness: &SqlHarness<S>,
     _: &str,

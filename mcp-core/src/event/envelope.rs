@@ -13,9 +13,11 @@ pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 
 /// One event. Its JSON form is a CloudEvent in structured mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Event {
     #[serde(rename = "specversion")]
     spec_version: SpecVersion,
+    #[cfg_attr(feature = "http-api", schema(value_type = String))]
     id: Uuid,
     #[serde(rename = "type")]
     kind: String,
@@ -31,6 +33,7 @@ pub struct Event {
 
 /// The one version of the specification there is; another is refused when an event is read.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 enum SpecVersion {
     #[serde(rename = "1.0")]
     V1,
@@ -38,6 +41,7 @@ enum SpecVersion {
 
 /// The one content type that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 enum JsonContent {
     #[serde(rename = "application/json")]
     Json,

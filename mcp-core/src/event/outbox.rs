@@ -85,6 +85,7 @@ pub trait OutboxStore: Send + Sync + std::fmt::Debug {
 
 /// A published event with its number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct FeedItem {
     /// Its number in its tenant's feed: 1, 2, 3 …
     pub position: i64,

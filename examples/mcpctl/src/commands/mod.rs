@@ -2,6 +2,8 @@
 
 pub(crate) mod audit;
 pub(crate) mod completion;
+pub(crate) mod contexts;
 pub(crate) mod keys;
+pub(crate) mod memories;
 pub(crate) mod servers;
 pub(crate) mod tenants;

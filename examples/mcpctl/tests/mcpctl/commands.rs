@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{json, run, running, tenant, text};
+use crate::support::{json, run, running, said, tenant, text};
 
 #[test]
 fn tenants_are_made_listed_suspended_and_resumed() {
@@ -79,6 +79,59 @@ fn servers_are_shown_to_each_as_they_may_see_them() {
         records.as_array().unwrap().iter().any(|record| record["action"] == "server.restart"),
         "{records}"
     );
+}
+
+#[test]
+fn contexts_are_made_appended_to_read_and_deleted() {
+    let key = tenant("contexts");
+    let create = ["contexts", "create", "--user", "ann", "--session", "s-1", "--data", r#"{"lang": "de"}"#];
+    let made = json(&key, &[&create[..], &["--idempotency-key", "k1"]].concat());
+    assert_eq!(json(&key, &[&create[..], &["--idempotency-key", "k1"]].concat()), made);
+    let id = made["context_id"].as_str().unwrap();
+    let append = |role: &str, text: &str, version: &str| {
+        run(&key, &["contexts", "append", id, text, "--role", role, "--expected-version", version])
+    };
+    assert!(append("user", "Where is my\norder?", "1").status.success());
+    assert!(append("assistant", "On its way.", "2").status.success());
+    let stale = append("user", "late", "1");
+    assert_eq!(stale.status.code(), Some(5));
+    assert!(said(&stale).contains("the current version is 3"), "{}", said(&stale));
+
+    let shown = text(&key, &["contexts", "show", id]);
+    for part in ["CONTEXT", "ann", "s-1", r#""lang": "de""#, "Where is my�order?", "On its way.", "assistant"]
+    {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    let last = json(&key, &["contexts", "show", id, "--messages", "1"]);
+    let history = &last["data"]["conversation_history"];
+    assert_eq!((history.as_array().unwrap().len(), &history[0]["seq"]), (1, &json!(2)), "{last}");
+    json(&key, &["contexts", "create", "--user", "bob"]);
+    assert_eq!(json(&key, &["contexts", "list"]).as_array().unwrap().len(), 2);
+    let of_ann = json(&key, &["contexts", "list", "--user", "ann", "--session", "s-1"]);
+    assert_eq!((of_ann.as_array().unwrap().len(), &of_ann[0]["context_id"]), (1, &json!(id)));
+
+    let delete = |version: &str| run(&key, &["contexts", "delete", id, "--expected-version", version]);
+    assert_eq!(delete("2").status.code(), Some(5));
+    assert!(delete("3").status.success());
+    assert_eq!(run(&key, &["contexts", "show", id]).status.code(), Some(4));
+}
+
+#[test]
+fn memories_are_remembered_recalled_and_forgotten() {
+    let key = tenant("memories");
+    let remember = ["memories", "remember", "user/ann", "Ann likes green tea", "--metadata", r#"{"n": 1}"#];
+    let remembered = json(&key, &remember);
+    assert_eq!(json(&key, &remember)["id"], remembered["id"], "remembered twice");
+    json(&key, &["memories", "remember", "user/bob", "Bob likes tea"]);
+    let recalled = json(&key, &["memories", "recall", "user/ann", "tea", "--limit", "5"]);
+    let items = recalled["items"].as_array().unwrap();
+    assert_eq!((items.len(), &items[0]["text"]), (1, &json!("Ann likes green tea")), "{recalled}");
+    assert_eq!(items[0]["metadata"], json!({ "n": 1 }));
+    assert!(text(&key, &["memories", "recall", "user/ann", "tea"]).contains("green tea"));
+    let id = remembered["id"].as_str().unwrap();
+    assert!(run(&key, &["memories", "forget", id]).status.success());
+    assert_eq!(run(&key, &["memories", "forget", id]).status.code(), Some(4));
+    assert_eq!(json(&key, &["memories", "recall", "user/ann", "tea"])["items"], json!([]));
 }
 
 #[test]

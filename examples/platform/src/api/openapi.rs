@@ -1,7 +1,7 @@
 //! `/api/v1/openapi.json`: the OpenAPI 3.1 document of everything under `/api/v1`.
 //!
-//! Handlers describe what is their own; what all operations have in common (problem documents, credentials,
-//! names, tags) is added here, from method and path.
+//! Handlers describe what is their own, here and in the crates whose routes are served too; what all operations
+//! have in common (problem documents, credentials, names, tags) is added here, from method and path.
 
 use axum::{Router, extract::State, response::IntoResponse};
 use bytes::Bytes;
@@ -48,13 +48,19 @@ async fn show(State(document): State<Bytes>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], document)
 }
 
-/// The parts, merged, and what they have in common.
-pub(crate) fn document() -> OpenApi {
-    let parts = [
+/// What is served, part by part.
+fn parts() -> [OpenApi; 5] {
+    [
         described().into_openapi(),
         super::described().into_openapi(),
         super::operator::described().into_openapi(),
-    ];
+        mcp_context::http_api::openapi(),
+        mcp_automation::http_api::openapi(),
+    ]
+}
+
+/// The parts, merged, and what they have in common.
+pub(crate) fn document() -> OpenApi {
     let mut info = Info::new("MCP platform", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "The REST API of an MCP platform: what a tenant sees and changes of itself, and, below \
@@ -62,7 +68,7 @@ pub(crate) fn document() -> OpenApi {
             .to_owned(),
     );
     let mut api = OpenApiBuilder::new().info(info).build();
-    parts.into_iter().for_each(|part| api.merge(part));
+    parts().into_iter().for_each(|part| api.merge(part));
     let mut tags = Vec::new();
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
@@ -123,6 +129,14 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
             let entry = operation.responses.responses.entry(status.as_str().to_owned());
             entry.or_insert_with(|| problem(status));
         }
+        for (status, response) in &mut operation.responses.responses {
+            if let RefOr::T(response) = response
+                && status.starts_with('4')
+                && response.content.is_empty()
+            {
+                response.content.insert(Problem::CONTENT_TYPE.to_owned(), described_problem());
+            }
+        }
     }
 }
 
@@ -150,31 +164,93 @@ fn refusals(operation: &Operation, method: &str, path: &str) -> Vec<StatusCode> 
 
 fn problem(status: StatusCode) -> RefOr<Response> {
     let mut response = Response::new(status.canonical_reason().unwrap_or("Refused"));
-    let content = Content::new(Some(Ref::from_schema_name("Problem")));
-    response.content.insert(Problem::CONTENT_TYPE.to_owned(), content.into());
+    response.content.insert(Problem::CONTENT_TYPE.to_owned(), described_problem());
     response.into()
+}
+
+fn described_problem() -> RefOr<Content> {
+    Content::new(Some(Ref::from_schema_name("Problem"))).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        sync::Arc,
+    };
+
+    use axum::{body::Body, extract::Request};
+    use mcp_core::telemetry::Metrics;
+    use tower::ServiceExt as _;
 
     use super::*;
+    use crate::{Platform, app, config::Config};
 
-    fn routed(router: &Router<impl Clone>) -> BTreeSet<String> {
-        // axum lists its routes nowhere else.
+    /// The paths under `/api/` of a router. axum lists them nowhere else.
+    fn paths(router: &Router) -> BTreeSet<String> {
         let text = format!("{router:?}");
         text.split('"').filter(|part| part.starts_with("/api/")).map(str::to_owned).collect()
     }
 
+    /// What is routed there: where a method is not, its path answers 405.
+    async fn routed(router: Router) -> BTreeSet<(String, &'static str)> {
+        let mut found = BTreeSet::new();
+        for path in paths(&router) {
+            for method in ["get", "put", "post", "delete", "patch"] {
+                // Nobody has made a scope, without which no handler does anything.
+                let request = Request::builder().uri(&path).method(method.to_uppercase().as_str());
+                let answer = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+                if answer.status() != StatusCode::METHOD_NOT_ALLOWED {
+                    found.insert((path.clone(), method));
+                }
+            }
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn what_is_served_is_what_is_described() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.data.dir = directory.path().to_owned();
+        let platform = Arc::new(Platform::start(config, Metrics::install().unwrap()).await.unwrap());
+        // All that `app` serves: what is beside the two stacks, and what is in them.
+        let routers =
+            [app::app(&platform).unwrap(), app::tenant_routes(&platform), app::operator_routes(&platform)];
+        let mut served = BTreeSet::new();
+        for router in routers {
+            served.append(&mut routed(router).await);
+        }
+        platform.close().await;
+
+        let mut api = document();
+        let mut described = BTreeSet::new();
+        for (path, item) in &mut api.paths.paths {
+            described.extend(operations(item).map(|(method, _)| (path.clone(), method)));
+        }
+        assert_eq!(described, served);
+        for one in [
+            ("/api/v1/openapi.json", "get"),
+            ("/api/v1/contexts/{id}", "patch"),
+            ("/api/v1/operator/servers", "get"),
+            ("/api/v1/operator/servers", "post"),
+        ] {
+            assert!(served.contains(&(one.0.to_owned(), one.1)), "{one:?} was not found: {served:?}");
+        }
+    }
+
     #[test]
-    fn what_is_routed_is_what_is_described() {
-        let described: BTreeSet<String> = document().paths.paths.into_keys().collect();
-        let routers = [routed(&crate::api::of_tenants()), routed(&crate::api::of_operators())];
-        let routed: BTreeSet<String> =
-            routers.into_iter().flatten().chain(["/api/v1/openapi.json".to_owned()]).collect();
-        assert_eq!(described, routed);
-        assert!(routed.len() > 15, "the routes were not found: {routed:?}");
+    fn no_two_parts_mean_different_things_by_one_name() {
+        // Of two schemas with one name, merging would keep the first without a word.
+        let mut known = BTreeMap::new();
+        for part in parts() {
+            for (name, schema) in part.components.map(|all| all.schemas).unwrap_or_default() {
+                let schema = serde_json::to_value(schema).unwrap();
+                let other = known.entry(name.clone()).or_insert_with(|| schema.clone());
+                assert_eq!(*other, schema, "{name}");
+            }
+        }
+        assert!(known.contains_key("Server") && known.contains_key("AddedServer"), "{:?}", known.keys());
     }
 
     #[test]

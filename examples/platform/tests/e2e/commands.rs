@@ -1,8 +1,11 @@
 //! The command line, without a server running.
 
-use serde_json::{Value, json};
+use std::{path::PathBuf, process::Output};
 
-use crate::support::Served;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::support::{Served, binary};
 
 fn nothing_served() -> Served {
     Served::prepare(&json!({}), "")
@@ -69,6 +72,59 @@ fn the_printed_configuration_reads_back() {
     let again = served.try_command(&["config"]);
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     assert_eq!(again.stdout, printed.stdout);
+}
+
+/// Every database of the platform.
+fn databases(directory: PathBuf) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        match entry.path() {
+            path if path.is_dir() => found.extend(databases(path)),
+            path if path.extension().is_some_and(|name| name == "db") => found.push(path),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Alters one sealed record, as somebody with access to the file can; its id.
+async fn alter_a_sealed_record(databases: &[PathBuf]) -> String {
+    for file in databases {
+        let options = SqliteConnectOptions::new().filename(file);
+        let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+        let sealed = sqlx::query("SELECT record_id FROM audit_seal LIMIT 1").fetch_optional(&mut conn).await;
+        let Some(record) = sealed.unwrap().map(|row| row.get::<String, _>(0)) else { continue };
+        sqlx::query("DROP TRIGGER audit_freeze").execute(&mut conn).await.unwrap();
+        let alter = sqlx::query("UPDATE audit SET actor = 'nobody' WHERE id = $1").bind(&record);
+        assert_eq!(alter.execute(&mut conn).await.unwrap().rows_affected(), 1);
+        conn.close().await.unwrap();
+        return record;
+    }
+    panic!("no record is sealed in {databases:?}");
+}
+
+#[tokio::test]
+async fn verification_of_an_altered_log_fails_and_names_the_record() {
+    let mut served = Served::start(&json!({}), "");
+    served.command(&["tenant", "create", "acme"]);
+    // On its way down it seals what is there.
+    assert!(served.stop().success());
+    let verify =
+        || -> Output { binary().args(["audit", "verify"]).current_dir(served.path()).output().unwrap() };
+    let intact = verify();
+    let said = String::from_utf8_lossy(&intact.stdout).into_owned();
+    assert_eq!(intact.status.code(), Some(0), "{said}");
+
+    let record = alter_a_sealed_record(&databases(served.path().join("mcp-platform-data"))).await;
+    let damaged = verify();
+    let said = String::from_utf8_lossy(&damaged.stdout).into_owned();
+    assert_eq!(damaged.status.code(), Some(1), "{said}");
+    let problem = said.lines().find(|line| line.contains(&record));
+    assert!(problem.is_some_and(|line| line.contains("chain ") && line.contains("link ")), "{said}");
+    let report = served.try_command(&["audit", "verify"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!((&report["intact"], &report["problems"][0]["record_id"]), (&json!(false), &json!(record)));
 }
 
 #[test]

@@ -49,16 +49,26 @@ impl Caller {
         let seen = match call {
             Call::Echo(text) => {
                 let sent = format!("{mine}{text}");
-                let seen = self.tool("fixture__echo", json!({ "message": sent })).await;
+                let seen = self.done("fixture__echo", json!({ "message": sent })).await?;
                 prop_assert!(seen.contains(&mine), "the echo of {} lost its marker: {seen}", self.tenant);
                 seen
             }
             Call::Remember(key, text) => {
-                let value = format!("{mine}{text}");
-                self.tool("fixture__remember", json!({ "name": key.to_string(), "value": value })).await
+                let (name, value) = (key.to_string(), format!("{mine}{text}"));
+                let remembered =
+                    self.done("fixture__remember", json!({ "name": name, "value": value })).await?;
+                // Another client of the tenant may have written since, but none of the other tenant.
+                let recalled = self.done("fixture__recall", json!({ "name": name })).await?;
+                prop_assert!(recalled.contains(&mine), "what {} remembered is gone: {recalled}", self.tenant);
+                remembered + &recalled
             }
-            Call::Recall(key) => self.tool("fixture__recall", json!({ "name": key.to_string() })).await,
-            Call::List => format!("{:?}", self.client.tools().await),
+            Call::Recall(key) => self.done("fixture__recall", json!({ "name": key.to_string() })).await?,
+            Call::List => {
+                let listed = self.client.tools().await;
+                let listed = listed.map_err(|error| TestCaseError::fail(error.report()))?;
+                prop_assert!(listed.iter().any(|tool| tool == "fixture__echo"), "{listed:?}");
+                format!("{listed:?}")
+            }
             Call::Trespass => {
                 let headers = [("x-tenant-id", self.other)];
                 let answer = self.client.attempt("tools/list", &json!({}), &headers).await;
@@ -71,11 +81,10 @@ impl Caller {
         Ok(())
     }
 
-    async fn tool(&mut self, name: &str, arguments: serde_json::Value) -> String {
-        match self.client.call(name, &arguments).await {
-            Ok(text) => text,
-            Err(error) => error.report(),
-        }
+    /// What a tool answers, which must succeed.
+    async fn done(&mut self, name: &str, arguments: serde_json::Value) -> Result<String, TestCaseError> {
+        let answer = self.client.call(name, &arguments).await;
+        answer.map_err(|error| TestCaseError::fail(format!("{name}: {}", error.report())))
     }
 }
 

@@ -120,6 +120,34 @@ async fn another_tenants_resource_id_answers_like_an_unknown_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_in_a_body_is_refused_whether_it_exists_or_not() {
+    let served = served();
+    let (acme, globex) = (served.tenant("acme"), served.tenant("globex"));
+    let post = async |path: &str, mut body: Value, tenant: &str| {
+        body["tenant_id"] = tenant.into();
+        let attempt = Attempt::new(Method::POST, &served.api(path)).bearer(acme.expose());
+        timeless(attempt.body(body.to_string()).send().await)
+    };
+    for (path, body) in [
+        ("/contexts", json!({ "data": {} })),
+        ("/keys", json!({ "name": "k", "principal": "service", "permissions": ["tools:call"] })),
+        ("/memories", json!({ "namespace": "user/ann", "text": "likes tea" })),
+    ] {
+        let foreign = post(path, body.clone(), "globex").await;
+        assert_eq!(foreign.status, StatusCode::BAD_REQUEST, "{path}: {foreign:?}");
+        assert!(String::from_utf8_lossy(&foreign.body).contains("tenant_id"), "{path}: {foreign:?}");
+        // Nothing tells which tenants there are; not even one's own is taken.
+        for tenant in ["nowhere1", "acme"] {
+            assert_eq!(post(path, body.clone(), tenant).await, foreign, "{path}: {tenant}");
+        }
+    }
+    for token in [&acme, &globex] {
+        let list = Attempt::new(Method::GET, &served.api("/contexts")).bearer(token.expose()).send().await;
+        assert_eq!(list.json()["items"], json!([]), "a context was made");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_gives_neither_what_its_creator_lacks_nor_another_name() {
     let served = served();
     served.tenant("acme");
@@ -145,9 +173,15 @@ async fn a_suspended_tenant_is_refused_and_its_call_in_flight_ends() {
         "tools/call",
         json!({ "name": "fixture__slow", "arguments": { "ms": 50_000 } }),
     );
-    let in_flight = tokio::spawn(slow.bearer(globex.expose()).send());
     let list = |token: &str| Attempt::list(&served.url).bearer(token);
+    // The server of the tenant runs, so that the call finds it.
     assert_eq!(list(globex.expose()).send().await.status, StatusCode::OK);
+    let in_flight = tokio::spawn(slow.bearer(globex.expose()).send());
+    let metrics = || Attempt::new(Method::GET, &format!("{}/metrics", served.operations)).send();
+    let began = Instant::now();
+    while !String::from_utf8_lossy(&metrics().await.body).contains("mcp_http_requests_in_flight 1") {
+        assert!(began.elapsed() < Duration::from_secs(10), "the call does not arrive");
+    }
     assert!(!in_flight.is_finished());
 
     served.command(&["tenant", "suspend", "globex"]);
@@ -227,38 +261,54 @@ async fn a_hostile_upstream_hurts_only_its_own_callers() {
         "calm": fixture("calm", &[]),
     });
     let mut served = Served::start(&servers, "[gateway]\ncall_timeout_seconds = 3\n");
-    let token = served.tenant("acme");
-    let call = |name: &str, arguments: Value| {
+    let (token, other) = (served.tenant("acme"), served.tenant("globex"));
+    let call_as = |token: &str, name: &str, arguments: Value| {
         Attempt::call(&served.url, "tools/call", json!({ "name": name, "arguments": arguments }))
-            .bearer(token.expose())
+            .bearer(token)
     };
-    for (tool, arguments) in [
-        ("hostile__crash", json!({})),
-        ("hostile__hang", json!({})),
-        ("hostile__garbage", json!({})),
-        ("hostile__long_line", json!({ "bytes": 100_000_000 })),
-    ] {
-        let began = Instant::now();
-        let answer = call(tool, arguments).send().await;
-        assert!(began.elapsed() < Duration::from_secs(30), "{tool} held its caller");
-        let text = String::from_utf8_lossy(&answer.body);
-        let answered = answer.json();
-        // Garbage beside an answer may be survived; whatever fails names the server.
-        assert!(
-            answered.get("result").is_some() || text.contains("\"server\":\"hostile\""),
-            "{tool}: {text}"
-        );
-        let calm = call("calm__echo", json!({ "message": "still here" })).send().await;
+    let call = |name: &str, arguments: Value| call_as(token.expose(), name, arguments);
+    let calm = async |token: &str, tool: &str| {
+        let calm = call_as(token, "calm__echo", json!({ "message": "still here" })).send().await;
         assert!(String::from_utf8_lossy(&calm.body).contains("still here"), "{tool}: {calm:?}");
-    }
-    let began = Instant::now();
-    loop {
-        let echo = call("hostile__echo", json!({ "message": "restarted" })).send().await;
-        if String::from_utf8_lossy(&echo.body).contains("restarted") {
-            break;
+    };
+    // Running, so that what is measured below is the call alone: one that starts over refuses at once.
+    let runs = async || {
+        let began = Instant::now();
+        loop {
+            let echo = call("hostile__echo", json!({ "message": "it runs" })).send().await;
+            if String::from_utf8_lossy(&echo.body).contains("it runs") {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not started again: {echo:?}");
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "it is not started again: {echo:?}");
+    };
+    calm(token.expose(), "first").await;
+    calm(other.expose(), "first").await;
+    for (tool, arguments, within) in [
+        ("hostile__crash", json!({}), 30),
+        ("hostile__hang", json!({}), 10),
+        ("hostile__garbage", json!({}), 30),
+        ("hostile__long_line", json!({ "bytes": 100_000_000 }), 30),
+    ] {
+        runs().await;
+        let began = Instant::now();
+        let hostile = tokio::spawn(call(tool, arguments).send());
+        // Meanwhile, for another tenant too.
+        calm(other.expose(), tool).await;
+        let hangs = tool == "hostile__hang";
+        assert!(!hangs || !hostile.is_finished(), "nothing hung while the other tenant called");
+        let answer = hostile.await.unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(within), "{tool} held its caller for {took:?}");
+        assert!(!hangs || took >= Duration::from_secs(2), "{tool} was refused, not waited for: {answer:?}");
+        let text = String::from_utf8_lossy(&answer.body);
+        // Garbage beside an answer may be survived; whatever fails names the server.
+        let survived = tool == "hostile__garbage" && answer.json().get("result").is_some();
+        let names_it = answer.json().get("error").is_some() && text.contains("\"server\":\"hostile\"");
+        assert!(survived || names_it, "{tool}: {text}");
+        calm(token.expose(), tool).await;
     }
+    runs().await;
     served.stop();
     assert!(crate::support::processes::marked("hostile").is_empty());
 }

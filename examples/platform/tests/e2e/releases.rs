@@ -11,6 +11,7 @@ use crate::support::{
 };
 
 const PACKAGE: &str = "npm:@modelcontextprotocol/server-everything";
+const PYTHON_PACKAGE: &str = "pypi:mcp-server-time";
 
 struct Operator<'a> {
     served: &'a Served,
@@ -84,9 +85,14 @@ async fn a_server_is_added_switched_and_removed_over_rest() {
     let (calls, ()) = tokio::join!(calls, switches);
     assert!(calls > 20, "only {calls} calls");
 
+    // It was added and switched twice, which installed two releases.
+    assert_eq!(counted(&served, r#"mcp_server_operations_total{outcome="done"}"#).await, 3);
+    assert!(counted(&served, r#"mcp_release_installs_total{registry="npm",outcome="done"}"#).await >= 2);
+    assert_eq!(counted(&served, r#"mcp_server_switches_total{server="everything"}"#).await, 3);
     let unknown = operator.work("/servers/everything/use", json!({ "version": "2026.8.30" })).await;
     let message = unknown["error"]["message"].as_str().unwrap();
     assert!(message.contains("`2026.8.18`") && message.contains("`2026.8.31`"), "{message}");
+    assert_eq!(counted(&served, r#"mcp_server_operations_total{outcome="failed"}"#).await, 1);
     let shown = operator.get("/servers/everything").await;
     assert_eq!((&shown["version"], &shown["state"]), (&json!("2026.7.4"), &json!("serving")));
     assert_eq!(shown["env"], json!(["SECRET"]));
@@ -116,6 +122,58 @@ async fn a_server_is_added_switched_and_removed_over_rest() {
         assert!(found, "{action} is not among {records}");
     }
     assert!(!records.to_string().contains("s3cret"));
+}
+
+/// Which release of the Python server runs, by the folder its process was started in.
+async fn running(operator: &Operator<'_>) -> String {
+    let servers = operator.get("/servers").await;
+    let of_time = servers["items"].as_array().unwrap().iter().find(|server| server["name"] == "time");
+    let pid = of_time.unwrap()["pid"].as_i64().unwrap_or_else(|| panic!("{servers}"));
+    std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap().display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_server_is_added_switched_there_and_back_and_removed() {
+    let served = Served::start(&json!({}), "");
+    let operator = Operator { served: &served, key: served.operator_key().expose().clone() };
+    let token = served.tenant("acme");
+    let new =
+        json!({ "package": format!("{PYTHON_PACKAGE}==2026.10.10"), "name": "time", "stateless": true });
+    let added = operator.work("/servers", new).await;
+    assert_eq!((&added["state"], &added["version"]), (&json!("done"), &json!("2026.10.10")), "{added}");
+    let mut client = served.client(&token).await;
+    let mut folders = Vec::new();
+    for version in ["2026.10.10", "2026.10.19", "2026.10.10"] {
+        if !folders.is_empty() {
+            let used = operator.work("/servers/time/use", json!({ "version": version })).await;
+            assert_eq!((&used["state"], &used["version"]), (&json!("done"), &json!(version)), "{used}");
+        }
+        let berlin = json!({ "timezone": "Europe/Berlin" });
+        let answer = client.call("time__get_current_time", &berlin).await.unwrap();
+        assert!(answer.contains("Europe/Berlin"), "{answer}");
+        let folder = running(&operator).await;
+        assert!(folder.contains(version), "{version} does not run in {folder}");
+        folders.push(folder);
+    }
+    assert_eq!((folders[0] == folders[2], folders[0] == folders[1]), (true, false), "{folders:?}");
+    assert_eq!(counted(&served, r#"mcp_server_operations_total{outcome="done"}"#).await, 3);
+    assert!(counted(&served, r#"mcp_release_installs_total{registry="pypi",outcome="done"}"#).await >= 2);
+    assert_eq!(counted(&served, r#"mcp_server_switches_total{server="time"}"#).await, 3);
+
+    let unknown = operator.work("/servers/time/use", json!({ "version": "2026.10.18.1" })).await;
+    let message = unknown["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`2026.10.19`"), "{message}");
+    let removed = operator.ask(Method::DELETE, "/servers/time", &Value::Null).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT, "{removed:?}");
+    client.call("time__get_current_time", &json!({ "timezone": "Europe/Berlin" })).await.unwrap_err();
+}
+
+/// The value of a counter at `/metrics`; 0 where it is not there.
+async fn counted(served: &Served, counter: &str) -> u64 {
+    let metrics = Attempt::new(Method::GET, &format!("{}/metrics", served.operations)).send().await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(counter));
+    line.map_or(0, |value| value.trim().parse().unwrap_or_else(|_| panic!("{counter}: {value}")))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,10 +8,14 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, StatusCode};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use serde_json::json;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Version};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, pki_types::ServerName};
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::{Served, binary, fixture, http::Attempt, processes};
 
@@ -94,20 +98,31 @@ async fn a_call_in_flight_ends_well_when_the_server_is_told_to_stop() {
     assert!(String::from_utf8_lossy(&answer.body).contains("\"result\""), "{answer:?}");
 }
 
-/// The certificate the server shows to a client that trusts `root`.
-async fn shown_certificate(address: &str, root: &rcgen::Certificate) -> Result<Vec<u8>, String> {
+/// A connection of a client that trusts `root`, speaks these versions of TLS and offers these protocols.
+async fn connected(
+    address: &str,
+    root: &rcgen::Certificate,
+    versions: &[&'static SupportedProtocolVersion],
+    offered: &[&[u8]],
+) -> Result<TlsStream<TcpStream>, String> {
     let mut roots = RootCertStore::empty();
     roots.add(root.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("platform.test").unwrap();
     let connected = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    let connected = connected.map_err(|error| error.to_string())?;
+    connected.map_err(|error| error.to_string())
+}
+
+/// The certificate the server shows to a client that trusts `root`.
+async fn shown_certificate(address: &str, root: &rcgen::Certificate) -> Result<Vec<u8>, String> {
+    let connected = connected(address, root, rustls::DEFAULT_VERSIONS, &[]).await?;
     let shown = connected.get_ref().1.peer_certificates().unwrap()[0].to_vec();
     Ok(shown)
 }
@@ -133,6 +148,36 @@ async fn tls_shows_a_renewed_certificate_without_a_restart() {
     while shown_certificate(&address, &renewed).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(20), "the old certificate is still shown");
     }
+    assert!(served.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_carries_http_2_and_is_never_older_than_1_3() {
+    let mut served = Served::prepare(&json!({}), "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n");
+    let root = renew_certificate(served.path());
+    served.run();
+    let token = served.tenant("acme");
+    let address = served.url.strip_prefix("https://").unwrap().split('/').next().unwrap().to_owned();
+
+    let stream = connected(&address, &root, rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let request = Request::builder()
+        .uri("https://platform.test/api/v1/tenants/acme")
+        .header("authorization", format!("Bearer {}", token.expose()))
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_2));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["id"], "acme");
+    drop(sender);
+    driving.await.unwrap().unwrap();
+
+    let refused = connected(&address, &root, &[&rustls::version::TLS12], &[]).await.unwrap_err();
+    assert!(refused.contains("ProtocolVersion"), "{refused}");
     assert!(served.stop().success());
 }
 
