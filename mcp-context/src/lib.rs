@@ -2,7 +2,7 @@
 //! once.
 //!
 //! [`context`] holds conversations and the data around them; a change and its event are one. [`memory`] holds
-//! texts that are recalled by words and by meaning. Stores are traits
+//! texts that are recalled by words and by meaning; [`vector`] finds what is near in meaning. Stores are traits
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suites in `conformance` (feature `conformance`) show.
 //!
@@ -52,6 +52,7 @@ mod page;
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
+pub mod vector;
 
 pub use page::{MAX_PAGE, Page};
 #[cfg(feature = "postgres")]

@@ -21,6 +21,11 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
             name: "memories",
             sql: include_str!("../migrations/sqlite/0002_memories.sql"),
         },
+        Migration {
+            version: 3,
+            name: "versions of namespaces",
+            sql: include_str!("../migrations/sqlite/0003_namespaces.sql"),
+        },
     ],
 };
 
@@ -39,6 +44,11 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             version: 2,
             name: "memories",
             sql: include_str!("../migrations/postgres/0002_memories.sql"),
+        },
+        Migration {
+            version: 3,
+            name: "versions of namespaces",
+            sql: include_str!("../migrations/postgres/0003_namespaces.sql"),
         },
     ],
 };

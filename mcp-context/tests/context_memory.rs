@@ -5,12 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mcp_context::{
     Page,
-    conformance::{self, CONTEXT_STORE, ContextHarness, MEMORY_STORE},
+    conformance::{self, CONTEXT_STORE, ContextHarness},
     context::{
         Append, Appended, Context, ContextHead, ContextId, ContextQuery, ContextStore, MemoryContextStore,
         Message, MessageQuery, NewContext,
     },
-    memory::{MemoryStore, ReferenceMemoryStore},
 };
 use mcp_core::{ErrorKind, Result, Scope};
 use serde_json::{Map, Value};
@@ -28,16 +27,6 @@ async fn context_store() {
     let report = conformance::run(CONTEXT_STORE, async || {
         let store = MemoryContextStore::default();
         harness(Arc::new(store.clone()), store)
-    });
-    if let Some(failures) = report.await.failures() {
-        panic!("{failures}");
-    }
-}
-
-#[tokio::test]
-async fn memory_store() {
-    let report = conformance::run(MEMORY_STORE, async || {
-        Arc::new(ReferenceMemoryStore::default()) as Arc<dyn MemoryStore>
     });
     if let Some(failures) = report.await.failures() {
         panic!("{failures}");

@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use mcp_context::{
     POSTGRES_MIGRATIONS,
-    conformance::{self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, TENANTS},
+    conformance::{
+        self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, MemoryHarness, MemoryLog, TENANTS,
+    },
     context::{ContextLimits, PostgresContextStore},
-    memory::{MemoryStore, PostgresMemoryStore},
+    memory::PostgresMemoryStore,
+    vector::VectorIndex,
 };
 use mcp_core::{
     Scope,
@@ -20,9 +23,11 @@ use mcp_core::{
     scope::TenantId,
     sql::{
         IsolationMode,
-        postgres::{PgKernel, query_scalar},
+        postgres::{PgKernel, query_as, query_scalar},
     },
 };
+
+mod indexes;
 
 async fn database(mode: IsolationMode) -> (PgTestDatabase, PgKernel) {
     let mut database = PgTestDatabase::create().await.unwrap_or_else(|error| panic!("{}", error.report()));
@@ -60,8 +65,23 @@ fn contexts(kernel: &PgKernel) -> Arc<ContextHarness> {
     Arc::new(ContextHarness { store, events: Box::new(move |scope| Box::pin(events(kernel.clone(), scope))) })
 }
 
-fn memories(kernel: &PgKernel) -> Arc<dyn MemoryStore> {
-    Arc::new(PostgresMemoryStore::new(kernel.clone()))
+fn memories(kernel: &PgKernel, index: fn() -> Arc<dyn VectorIndex>) -> Arc<MemoryHarness> {
+    let store = Arc::new(PostgresMemoryStore::new(kernel.clone()));
+    let kernel = kernel.clone();
+    let logs = move |scope: Scope| {
+        let kernel = kernel.clone();
+        Box::pin(async move {
+            let mut read = kernel.read(&scope).await?;
+            let audited = query_as("SELECT action, resource FROM audit WHERE tenant_id = $1 ORDER BY seq")
+                .bind(scope.tenant().as_str())
+                .fetch_all(read.conn())
+                .await
+                .unwrap();
+            drop(read);
+            Ok(MemoryLog { events: events(kernel, scope).await?, audited })
+        }) as _
+    };
+    Arc::new(MemoryHarness { store, index, logs: Box::new(logs) })
 }
 
 async fn kept_in<T: ?Sized>(mode: IsolationMode, suite: &[Check<T>], store: impl Fn(&PgKernel) -> Arc<T>) {
@@ -102,7 +122,8 @@ async fn context_store_in_mode_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_store_in_every_mode() {
-    for mode in IsolationMode::ALL {
-        kept_in(mode, MEMORY_STORE, memories).await;
+    // Which index stands above a store has nothing to do with its mode: each is there with one of them.
+    for (mode, index) in IsolationMode::ALL.into_iter().zip(indexes::ALL.iter().cycle()) {
+        kept_in(mode, MEMORY_STORE, |kernel| memories(kernel, *index)).await;
     }
 }

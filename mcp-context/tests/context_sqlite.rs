@@ -9,9 +9,12 @@ use std::{
 
 use mcp_context::{
     SQLITE_MIGRATIONS,
-    conformance::{self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, TENANTS},
+    conformance::{
+        self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, MemoryHarness, MemoryLog, TENANTS,
+    },
     context::{Append, ContextLimits, NewContext, NewMessage, Role, SqliteContextStore},
-    memory::{MemoryStore, SqliteMemoryStore},
+    memory::SqliteMemoryStore,
+    vector::VectorIndex,
 };
 use mcp_core::{
     Scope,
@@ -25,6 +28,8 @@ use mcp_core::{
     },
 };
 use tempfile::TempDir;
+
+mod indexes;
 
 async fn open(directory: &Path) -> SqliteKernel {
     let mut config = SqliteConfig::new(directory);
@@ -60,6 +65,26 @@ fn harness(kernel: &SqliteKernel) -> Arc<ContextHarness> {
     Arc::new(ContextHarness { store, events: Box::new(move |scope| Box::pin(events(kernel.clone(), scope))) })
 }
 
+fn memories(kernel: &SqliteKernel, index: fn() -> Arc<dyn VectorIndex>) -> Arc<MemoryHarness> {
+    let store = Arc::new(SqliteMemoryStore::new(kernel.clone()));
+    let kernel = kernel.clone();
+    let logs = move |scope: Scope| {
+        let kernel = kernel.clone();
+        Box::pin(async move {
+            let mut read = kernel.read(&scope).await?;
+            let audited =
+                sqlx::query_as("SELECT action, resource FROM audit WHERE tenant_id = ? ORDER BY seq")
+                    .bind(scope.tenant().as_str())
+                    .fetch_all(read.conn())
+                    .await
+                    .unwrap();
+            drop(read);
+            Ok(MemoryLog { events: events(kernel, scope).await?, audited })
+        }) as _
+    };
+    Arc::new(MemoryHarness { store, index, logs: Box::new(logs) })
+}
+
 async fn kept_in<T: ?Sized>(
     mode: IsolationMode,
     suite: &[Check<T>],
@@ -79,12 +104,11 @@ async fn kept_in<T: ?Sized>(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_store_in_both_modes() {
-    for mode in [IsolationMode::Database, IsolationMode::Row] {
-        kept_in(mode, MEMORY_STORE, |kernel| {
-            Arc::new(SqliteMemoryStore::new(kernel.clone())) as Arc<dyn MemoryStore>
-        })
-        .await;
+async fn memory_store_in_both_modes_with_every_index() {
+    for index in indexes::ALL {
+        for mode in [IsolationMode::Database, IsolationMode::Row] {
+            kept_in(mode, MEMORY_STORE, |kernel| memories(kernel, *index)).await;
+        }
     }
 }
 

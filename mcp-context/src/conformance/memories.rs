@@ -1,35 +1,86 @@
 //! The promises of [`MemoryStore`] and of [`Memories`] above it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use mcp_core::{
     Error, ErrorKind, Result, Scope,
     conformance::{Cut, Outcome, cancel_at},
     embed::Embedder,
     error::Detail,
+    event::Event,
 };
 use serde_json::{Map, json};
 
-use super::{Check, acme, contexts::object, ensure, ensure_eq, ensure_error, globex};
-use crate::memory::{Memories, MemoryId, MemoryStore, Namespace, NewMemory, Recall, Recalled};
+use super::{Check, acme, contexts::object, ensure, ensure_eq, ensure_error, following, globex};
+use crate::{
+    memory::{Memories, MemoryId, MemoryStore, Namespace, NewMemory, Recall, Recalled},
+    vector::VectorIndex,
+};
 
-type Store = Arc<dyn MemoryStore>;
+/// What the changes of a tenant's memories left in its logs, oldest first.
+#[derive(Debug, Default)]
+pub struct MemoryLog {
+    /// Committed events.
+    pub events: Vec<Event>,
+    /// Actions and resources of audit records.
+    pub audited: Vec<(String, String)>,
+}
+
+/// Reads a tenant's logs.
+pub type MemoryLogs = dyn Fn(Scope) -> BoxFuture<'static, Result<MemoryLog>> + Send + Sync;
+
+/// A store under test, the index above it, and a look at its logs from outside.
+pub struct MemoryHarness {
+    /// The store.
+    pub store: Arc<dyn MemoryStore>,
+    /// Makes an index, as another replica has it: empty.
+    pub index: fn() -> Arc<dyn VectorIndex>,
+    /// What the store has logged.
+    pub logs: Box<MemoryLogs>,
+}
+
+impl fmt::Debug for MemoryHarness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryHarness").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl MemoryHarness {
+    /// Semantic memory above the store, as a replica of its own with that embedder.
+    pub(super) fn memories(&self, embedder: Option<Arc<dyn Embedder>>) -> Memories {
+        Memories::new(Arc::clone(&self.store), embedder, (self.index)())
+    }
+
+    pub(super) fn with_letters(&self) -> Memories {
+        self.memories(Some(Arc::new(Letters::default())))
+    }
+}
+
+pub(super) type Harness = Arc<MemoryHarness>;
 
 /// The suite of [`MemoryStore`].
-pub const MEMORY_STORE: &[Check<dyn MemoryStore>] = &[
-    ("what_is_stored_is_what_was_given", |store| Box::pin(what_is_stored_is_what_was_given(store))),
-    ("a_text_is_there_once", |store| Box::pin(a_text_is_there_once(store))),
-    ("found_by_its_words", |store| Box::pin(found_by_its_words(store))),
-    ("found_by_its_meaning", |store| Box::pin(found_by_its_meaning(store))),
-    ("namespaces_and_tenants_are_kept_apart", |store| Box::pin(kept_apart(store))),
-    ("forgotten_is_gone", |store| Box::pin(forgotten_is_gone(store))),
-    ("bad_input_is_named", |store| Box::pin(bad_input_is_named(store))),
-    ("dropped_calls_are_whole_or_nothing", |store| Box::pin(dropped_calls(store))),
+pub const MEMORY_STORE: &[Check<MemoryHarness>] = &[
+    ("what_is_stored_is_what_was_given", |h| Box::pin(what_is_stored_is_what_was_given(h))),
+    ("a_text_is_there_once", |h| Box::pin(a_text_is_there_once(h))),
+    ("found_by_its_words", |h| Box::pin(found_by_its_words(h))),
+    ("found_by_its_meaning", |h| Box::pin(found_by_its_meaning(h))),
+    ("versions_tell_of_every_change", |h| Box::pin(following::versions_tell_of_every_change(h))),
+    ("vectors_are_paged_newest_first", |h| Box::pin(following::vectors_are_paged_newest_first(h))),
+    ("writers_at_once_lose_no_version", |h| Box::pin(following::writers_at_once_lose_no_version(h))),
+    ("other_replicas_changes_are_found", |h| Box::pin(following::other_replicas_changes_are_found(h))),
+    ("one_change_one_event", |h| Box::pin(one_change_one_event(h))),
+    ("namespaces_and_tenants_are_kept_apart", |h| Box::pin(kept_apart(h))),
+    ("forgotten_is_gone", |h| Box::pin(forgotten_is_gone(h))),
+    ("bad_input_is_named", |h| Box::pin(bad_input_is_named(h))),
+    ("dropped_calls_are_whole_or_nothing", |h| Box::pin(dropped_calls(h))),
 ];
 
 /// An embedder whose vectors count letters: texts of like letters are near each other.
@@ -61,23 +112,29 @@ impl Embedder for Letters {
     }
 }
 
-fn new(namespace: &str, text: &str) -> Result<NewMemory> {
+pub(super) fn new(namespace: &str, text: &str) -> Result<NewMemory> {
     Ok(NewMemory { namespace: Namespace::parse(namespace)?, text: text.to_owned(), metadata: Map::new() })
 }
 
-async fn recall(memories: &Memories, scope: &Scope, namespace: &str, query: &str) -> Result<Recalled> {
+pub(super) async fn recall(
+    memories: &Memories,
+    scope: &Scope,
+    namespace: &str,
+    query: &str,
+) -> Result<Recalled> {
     let recall = Recall { namespace: Namespace::parse(namespace)?, query: query.to_owned(), limit: 10 };
     memories.recall(scope, &recall).await
 }
 
-fn texts(recalled: &Recalled) -> Vec<&str> {
+pub(super) fn texts(recalled: &Recalled) -> Vec<&str> {
     recalled.items.iter().map(|hit| hit.memory.text.as_str()).collect()
 }
 
-async fn what_is_stored_is_what_was_given(store: Store) -> Outcome {
+async fn what_is_stored_is_what_was_given(h: Harness) -> Outcome {
     let scope = acme()?;
     let mut given = new("user/ü 1", "Ünïcode 😀 'quotes' \"both\" %_\\ text")?;
     given.metadata = object(json!({"source": {"n": 1}}));
+    let store = &h.store;
     let stored = store.put(&scope, given.clone(), Some(("m", &[0.5, -1.0]))).await?;
     ensure(stored.new, "a new memory is not new")?;
     let memory = &stored.memory;
@@ -91,17 +148,19 @@ async fn what_is_stored_is_what_was_given(store: Store) -> Outcome {
     ensure_eq(&read, &vec![memory.clone()], "what get answers")?;
     let same = store.same(&scope, &given.namespace, &given.text).await?;
     ensure_eq(same.as_ref(), Some(memory), "what same answers")?;
-    let vectors = store.vectors(&scope, &given.namespace, "m").await?;
+    let vectors = store.vectors(&scope, &given.namespace, "m", None, 10).await?;
     ensure_eq(
         vectors.iter().map(|v| (v.id, v.numbers.clone())).collect(),
         vec![(memory.id, vec![0.5, -1.0])],
         "vectors",
     )?;
-    ensure_eq(store.vectors(&scope, &given.namespace, "other").await?, vec![], "vectors of another model")
+    let others = store.vectors(&scope, &given.namespace, "other", None, 10).await?;
+    ensure_eq(others, vec![], "vectors of another model")
 }
 
-async fn a_text_is_there_once(store: Store) -> Outcome {
+async fn a_text_is_there_once(h: Harness) -> Outcome {
     let scope = acme()?;
+    let store = &h.store;
     let puts =
         join_all((0..8).map(|_| async { store.put(&scope, new("user/u", "the same")?, None).await })).await;
     let puts = puts.into_iter().collect::<Result<Vec<_>>>()?;
@@ -110,9 +169,9 @@ async fn a_text_is_there_once(store: Store) -> Outcome {
     ensure(store.put(&scope, new("user/v", "the same")?, None).await?.new, "another namespace has the text")
 }
 
-async fn found_by_its_words(store: Store) -> Outcome {
+async fn found_by_its_words(h: Harness) -> Outcome {
     let scope = acme()?;
-    let memories = Memories::new(store, None);
+    let memories = h.memories(None);
     for text in
         ["Prefers WINDOW seats", "The window is broken, the window leaks", "Likes tea", "Trains are fun"]
     {
@@ -133,10 +192,10 @@ async fn found_by_its_words(store: Store) -> Outcome {
     Ok(())
 }
 
-async fn found_by_its_meaning(store: Store) -> Outcome {
+async fn found_by_its_meaning(h: Harness) -> Outcome {
     let scope = acme()?;
     let embedder = Arc::new(Letters::default());
-    let memories = Memories::new(store, Some(embedder.clone()));
+    let memories = h.memories(Some(embedder.clone()));
     for text in ["zzz zzz", "abab", "qqq"] {
         memories.remember(&scope, new("user/u", text)?).await?;
     }
@@ -151,9 +210,38 @@ async fn found_by_its_meaning(store: Store) -> Outcome {
     ensure_eq(texts(&found).first().copied(), Some("abab"), "the nearest in meaning, which shares no word")
 }
 
-async fn kept_apart(store: Store) -> Outcome {
+async fn one_change_one_event(h: Harness) -> Outcome {
+    let scope = acme()?;
+    let of = |scope: Scope| (h.logs)(scope);
+    let memory = h.store.put(&scope, new("user/u 1", "Likes tea")?, None).await?.memory;
+    h.store.put(&scope, new("user/u 1", "Likes tea")?, None).await?;
+    ensure_eq(of(scope.clone()).await?.audited, vec![], "audit records of what is only remembered")?;
+    h.store.forget(&scope, &memory.id).await?;
+    ensure_error(h.store.forget(&scope, &memory.id).await, ErrorKind::NotFound, "forgetting it again")?;
+    let log = of(scope.clone()).await?;
+    let subject = format!("acme/{}", memory.id);
+    let told: Vec<_> = log
+        .events
+        .iter()
+        .map(|event| json!([event.kind(), event.subject(), event.source(), event.data()]))
+        .collect();
+    let expected = |done: &str| {
+        let data = json!({
+            "tenantId": "acme", "memoryId": memory.id, "namespace": "user/u 1", "operation": done,
+        });
+        json!([format!("com.mcp.tenant.memory.{done}"), subject, "context-service", data])
+    };
+    ensure_eq(told, vec![expected("remembered"), expected("forgotten")], "the events")?;
+    ensure(!format!("{:?}", log.events).contains("tea"), "an event holds what the text says")?;
+    let audited = ("memory.forget".to_owned(), format!("memory/{}", memory.id));
+    ensure_eq(log.audited, vec![audited], "the audit records")?;
+    let other = of(globex()?).await?;
+    ensure_eq((other.events.len(), other.audited.len()), (0, 0), "what another tenant's logs hold")
+}
+
+async fn kept_apart(h: Harness) -> Outcome {
     let (acme, globex) = (acme()?, globex()?);
-    let memories = Memories::new(store.clone(), Some(Arc::new(Letters::default())));
+    let (store, memories) = (&h.store, h.with_letters());
     let theirs = memories.remember(&acme, new("user/u", "secret plan")?).await?.memory;
     for (scope, namespace) in [(&globex, "user/u"), (&acme, "user/v"), (&acme, "agent/u")] {
         let found = recall(&memories, scope, namespace, "secret plan").await?;
@@ -168,19 +256,23 @@ async fn kept_apart(store: Store) -> Outcome {
     ensure_eq(store.get(&acme, &[theirs.id]).await?, vec![theirs], "what is left")
 }
 
-async fn forgotten_is_gone(store: Store) -> Outcome {
+async fn forgotten_is_gone(h: Harness) -> Outcome {
     let scope = acme()?;
-    let memories = Memories::new(store.clone(), Some(Arc::new(Letters::default())));
+    let (store, memories) = (&h.store, h.with_letters());
     let memory = memories.remember(&scope, new("session/s", "a word")?).await?.memory;
+    // So that the index knows it too.
+    let found = recall(&memories, &scope, "session/s", "drow a").await?;
+    ensure_eq(found.items.len(), 1, "what is there before it is forgotten")?;
     memories.forget(&scope, &memory.id).await?;
     let found = recall(&memories, &scope, "session/s", "a word").await?;
     ensure(found.items.is_empty(), "what is forgotten is recalled")?;
-    ensure_eq(store.vectors(&scope, &memory.namespace, "letters").await?, vec![], "its vector")?;
+    let vectors = store.vectors(&scope, &memory.namespace, "letters", None, 10).await?;
+    ensure_eq(vectors, vec![], "its vector")?;
     ensure_error(memories.forget(&scope, &memory.id).await, ErrorKind::NotFound, "forgetting it again")?;
     ensure(memories.remember(&scope, new("session/s", "a word")?).await?.new, "it cannot be remembered again")
 }
 
-async fn bad_input_is_named(store: Store) -> Outcome {
+async fn bad_input_is_named(h: Harness) -> Outcome {
     let scope = acme()?;
     let large = "x".repeat(8 * 1024 + 1);
     for (text, kind) in [
@@ -189,11 +281,15 @@ async fn bad_input_is_named(store: Store) -> Outcome {
         ("a\0b", ErrorKind::InvalidInput),
         (&large, ErrorKind::TooLarge),
     ] {
-        let error = ensure_error(store.put(&scope, new("user/u", text)?, None).await, kind, text)?;
+        let error = ensure_error(h.store.put(&scope, new("user/u", text)?, None).await, kind, text)?;
         let named = error.details().iter().any(|d| matches!(d, Detail::Field { path, .. } if path == "text"));
         ensure(named, format!("the field is not named: {error:?}"))?;
     }
-    let memories = Memories::new(store, None);
+    for odd in [&[][..], &[f32::NAN, 1.0], &[1.0, f32::INFINITY]] {
+        let put = h.store.put(&scope, new("user/u", "odd")?, Some(("m", odd))).await;
+        ensure_error(put, ErrorKind::InvalidInput, "a vector that is none")?;
+    }
+    let memories = h.memories(None);
     let namespace = Namespace::parse("user/u")?;
     for (query, limit) in [("", 10), ("x", 0), ("x", 101)] {
         let recall = Recall { namespace: namespace.clone(), query: query.into(), limit };
@@ -205,8 +301,9 @@ async fn bad_input_is_named(store: Store) -> Outcome {
     Ok(())
 }
 
-async fn dropped_calls(store: Store) -> Outcome {
+async fn dropped_calls(h: Harness) -> Outcome {
     let scope = acme()?;
+    let store = &h.store;
     for polls in 1..200 {
         let text = format!("text {polls}");
         let vector: Option<(&str, &[f32])> = Some(("m", &[1.0]));
@@ -217,8 +314,11 @@ async fn dropped_calls(store: Store) -> Outcome {
             vec![memory.clone()],
             "the memory after a dropped call",
         )?;
-        let vectors = store.vectors(&scope, &memory.namespace, "m").await?;
+        let vectors = store.vectors(&scope, &memory.namespace, "m", None, 1000).await?;
         ensure_eq(vectors.len(), polls, "vectors after a dropped call")?;
+        ensure_eq((h.logs)(scope.clone()).await?.events.len(), polls, "events after a dropped call")?;
+        let version = store.version(&scope, &memory.namespace).await?;
+        ensure_eq(version, polls as i64, "the version after a dropped call")?;
         if matches!(cut, Cut::Completed(_)) {
             return Ok(());
         }

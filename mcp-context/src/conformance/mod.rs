@@ -23,8 +23,10 @@
 //! ```
 
 mod contexts;
+mod following;
 mod memories;
 mod races;
+mod vectors;
 
 use std::{fmt, sync::Arc};
 
@@ -35,7 +37,8 @@ use mcp_core::{
 };
 
 pub use contexts::{CONTEXT_STORE, ContextHarness, Events};
-pub use memories::{Letters, MEMORY_STORE};
+pub use memories::{Letters, MEMORY_STORE, MemoryHarness, MemoryLog, MemoryLogs};
+pub use vectors::{VECTOR_INDEX, clustered};
 
 /// The tenants that exist in every harness.
 pub const TENANTS: [&str; 2] = ["acme", "globex"];

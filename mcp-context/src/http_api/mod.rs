@@ -100,3 +100,25 @@ fn counted<T>(operation: &'static str, done: Result<T>) -> Result<T> {
         .increment(1);
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_counted_by_how_they_ended() {
+        use metrics_exporter_prometheus::PrometheusBuilder;
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            assert_eq!(counted("append", Ok(7)).ok(), Some(7));
+            let stale = mcp_core::Error::new(ErrorKind::Conflict, "context.append", "stale");
+            assert!(counted::<()>("append", Err(stale)).is_err());
+            assert!(counted::<()>("append", Err(mcp_core::Error::unavailable("x", "away"))).is_err());
+        });
+        let text = recorder.handle().render();
+        for outcome in ["done", "conflict", "failed"] {
+            let line = format!("mcp_context_changes_total{{operation=\"append\",outcome=\"{outcome}\"}} 1\n");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+    }
+}

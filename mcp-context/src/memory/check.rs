@@ -19,6 +19,18 @@ pub(super) fn memory(new: &NewMemory) -> Result<String> {
     Ok(metadata)
 }
 
+/// Checks the vector that is kept with a memory.
+pub(super) fn vector(vector: Option<(&str, &[f32])>) -> Result<()> {
+    let complaint = match vector {
+        Some((_, [])) => "is empty",
+        Some((_, numbers)) if numbers.iter().any(|number| !number.is_finite()) => {
+            "holds what is no finite number"
+        }
+        _ => return Ok(()),
+    };
+    Err(field(Error::invalid_input("memory.remember", format!("the vector {complaint}")), "vector"))
+}
+
 pub(super) fn recall(recall: &Recall) -> Result<()> {
     text("memory.recall", "query", &recall.query)?;
     if (1..=MOST_HITS).contains(&recall.limit) {

@@ -10,9 +10,11 @@ use mcp_core::{
 use super::{
     Hit, MemoryId, MemoryStore, NewMemory, Recall, Recalled, Stored,
     check::{self, words},
+    follow::Meaning,
     fuse::fuse,
-    vector::nearest,
+    metrics::Watch,
 };
+use crate::vector::VectorIndex;
 
 /// Candidates of each ranking for each memory that is asked for: what is second in both may be the best.
 const DEPTH: u32 = 4;
@@ -21,17 +23,24 @@ const DEPTH: u32 = 4;
 ///
 /// While a text is embedded no transaction is open. Without an embedder, or while it fails, memories are
 /// remembered without a vector and recalled by their words alone, and the answer says so.
+///
+/// A recall finds all that was committed before it began, whichever process did it, and nothing that was
+/// forgotten by then: each hit is read from the store, in the scope's tenant.
 #[derive(Debug, Clone)]
 pub struct Memories {
     store: Arc<dyn MemoryStore>,
-    embedder: Option<Arc<dyn Embedder>>,
+    meaning: Option<Arc<Meaning>>,
 }
 
 impl Memories {
-    /// Memory in `store`, with meanings compared by `embedder`.
+    /// Memory in `store`, with meanings of `embedder` that are found by `index`.
     #[must_use]
-    pub fn new(store: Arc<dyn MemoryStore>, embedder: Option<Arc<dyn Embedder>>) -> Self {
-        Self { store, embedder }
+    pub fn new(
+        store: Arc<dyn MemoryStore>,
+        embedder: Option<Arc<dyn Embedder>>,
+        index: Arc<dyn VectorIndex>,
+    ) -> Self {
+        Self { store, meaning: embedder.map(|embedder| Arc::new(Meaning::new(embedder, index))) }
     }
 
     /// Remembers a text. The same text in the same namespace is remembered once.
@@ -43,15 +52,22 @@ impl Memories {
     /// # Cancellation
     /// The text is remembered whole or not at all.
     pub async fn remember(&self, scope: &Scope, new: NewMemory) -> Result<Stored> {
+        let mut watch = Watch::begin("remember");
+        let stored = self.remembered(scope, new).await.inspect_err(|error| watch.failed(error))?;
+        watch.done(if stored.new { "new" } else { "known" });
+        Ok(stored)
+    }
+
+    async fn remembered(&self, scope: &Scope, new: NewMemory) -> Result<Stored> {
         check::memory(&new)?;
         // An embedding costs more than a look.
         if let Some(memory) = self.store.same(scope, &new.namespace, &new.text).await? {
             return Ok(Stored { memory, new: false });
         }
-        let vector = match &self.embedder {
+        let vector = match &self.meaning {
             None => None,
-            Some(embedder) => match embed(&**embedder, scope, &new.text).await {
-                Ok(vector) => Some((embedder.model(), vector)),
+            Some(meaning) => match embed(&*meaning.embedder, scope, &new.text).await {
+                Ok(vector) => Some((meaning.embedder.model(), vector)),
                 Err(error) => {
                     tracing::warn!(error = error.report(), "a memory is kept without its meaning");
                     metrics::counter!("mcp_memory_embed_failures_total").increment(1);
@@ -68,32 +84,29 @@ impl Memories {
     /// # Errors
     /// `InvalidInput` and `TooLarge` that name the field; `Unavailable`.
     pub async fn recall(&self, scope: &Scope, recall: &Recall) -> Result<Recalled> {
+        let mut watch = Watch::begin("recall");
+        let recalled = self.recalled(scope, recall).await.inspect_err(|error| watch.failed(error))?;
+        watch.done(if recalled.semantic { "by_meaning" } else { "by_words" });
+        Ok(recalled)
+    }
+
+    async fn recalled(&self, scope: &Scope, recall: &Recall) -> Result<Recalled> {
         check::recall(recall)?;
         let namespace = &recall.namespace;
         let depth = recall.limit * DEPTH;
-        let by_meaning = match &self.embedder {
-            None => Err("there is no embedding model: only words were compared".to_owned()),
-            Some(embedder) => match embed(&**embedder, scope, &recall.query).await {
-                Ok(query) => {
-                    let vectors = self.store.vectors(scope, namespace, embedder.model()).await?;
-                    Ok(ranked(query, vectors, depth as usize).await?)
-                }
-                Err(error) => {
-                    tracing::warn!(error = error.report(), "memories are recalled by words alone");
-                    Err("the embedding model failed: only words were compared".to_owned())
-                }
-            },
-        };
+        let by_meaning = self.by_meaning(scope, recall, depth as usize).await?;
         let words = words(&recall.query);
         let by_words = match words.is_empty() {
             true => Vec::new(),
             false => self.store.by_words(scope, namespace, &words, depth).await?,
         };
-        let (semantic, note) = (by_meaning.is_ok(), by_meaning.as_ref().err().cloned());
+        let (semantic, note) = (by_meaning.is_ok(), by_meaning.as_ref().err().map(|note| (*note).to_owned()));
         let rankings: Vec<_> = [Some(by_words), by_meaning.ok()].into_iter().flatten().collect();
         let fused = fuse(&rankings, recall.limit as usize);
         let ids: Vec<MemoryId> = fused.iter().map(|(id, _)| *id).collect();
         let mut found = self.store.get(scope, &ids).await?;
+        // Indexes are derived: what they find counts if its row is there, and belongs here.
+        found.retain(|memory| memory.namespace == *namespace);
         let items = fused.into_iter().filter_map(|(id, score)| {
             let at = found.iter().position(|memory| memory.id == id)?;
             Some(Hit { memory: found.swap_remove(at), score })
@@ -101,12 +114,37 @@ impl Memories {
         Ok(Recalled { items: items.collect(), semantic, note })
     }
 
+    /// What is nearest in meaning, or why meanings cannot be compared.
+    async fn by_meaning(
+        &self,
+        scope: &Scope,
+        recall: &Recall,
+        limit: usize,
+    ) -> Result<std::result::Result<Vec<MemoryId>, &'static str>> {
+        let Some(meaning) = &self.meaning else {
+            return Ok(Err("there is no embedding model: only words were compared"));
+        };
+        let query = match embed(&*meaning.embedder, scope, &recall.query).await {
+            Ok(query) => query,
+            Err(error) => {
+                tracing::warn!(error = error.report(), "memories are recalled by words alone");
+                metrics::counter!("mcp_memory_embed_failures_total").increment(1);
+                return Ok(Err("the embedding model failed: only words were compared"));
+            }
+        };
+        let near = meaning.nearest(&*self.store, scope, &recall.namespace, &query, limit).await?;
+        Ok(near.ok_or("the index of meanings is being built: only words were compared"))
+    }
+
     /// Forgets a memory.
     ///
     /// # Errors
     /// [`NotFound`](mcp_core::ErrorKind::NotFound), `Unavailable`.
     pub async fn forget(&self, scope: &Scope, id: &MemoryId) -> Result<()> {
-        self.store.forget(scope, id).await
+        let mut watch = Watch::begin("forget");
+        self.store.forget(scope, id).await.inspect_err(|error| watch.failed(error))?;
+        watch.done("done");
+        Ok(())
     }
 }
 
@@ -114,11 +152,4 @@ async fn embed(embedder: &dyn Embedder, scope: &Scope, text: &str) -> Result<Vec
     let vectors = embedder.embed(scope, &[text]).await?;
     check_vectors(embedder, 1, &vectors)?;
     vectors.into_iter().next().ok_or_else(|| Error::upstream("memory.embed", "there is no vector"))
-}
-
-/// Comparing ten thousand vectors takes milliseconds of processor time, which other tasks must not wait for.
-async fn ranked(query: Vec<f32>, vectors: Vec<super::Vector>, limit: usize) -> Result<Vec<MemoryId>> {
-    tokio::task::spawn_blocking(move || nearest(&query, &vectors, limit))
-        .await
-        .map_err(|error| Error::internal("memory.recall", "the comparison failed").with_source(error))
 }

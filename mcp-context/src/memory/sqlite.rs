@@ -3,17 +3,19 @@
 use async_trait::async_trait;
 use mcp_core::{
     Result, Scope,
-    audit::AuditRecord,
-    sql::{OrFault as _, sqlite::SqliteKernel},
+    sql::{
+        OrFault as _,
+        sqlite::{SqliteKernel, TenantTx},
+    },
 };
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, Vector, check,
+    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, VectorChanges, bytes, change, check,
     row::{self, MemoryRow},
-    store::{MAX_VECTORS, not_found},
-    vector,
+    store::{KEPT_VERSIONS, MAX_VECTORS_READ, not_found},
 };
+use crate::vector::Vector;
 
 /// A [`MemoryStore`] in SQLite, on a kernel that was opened with
 /// [`SQLITE_MIGRATIONS`](crate::SQLITE_MIGRATIONS).
@@ -47,8 +49,10 @@ impl MemoryStore for SqliteMemoryStore {
 
     async fn put(&self, scope: &Scope, new: NewMemory, vector: Option<(&str, &[f32])>) -> Result<Stored> {
         let metadata = check::memory(&new)?;
+        check::vector(vector)?;
         let mut tx = self.0.begin(scope).await?;
-        let memory = row::created(scope, new, tx.now());
+        let memory = change::created(scope, new, tx.now());
+        let version = next_version(&mut tx, "memory.remember", memory.namespace.as_str()).await?;
         let digest = row::fingerprint(&memory.text);
         let inserted = query(row::INSERT)
             .bind(scope.tenant().as_str())
@@ -60,7 +64,8 @@ impl MemoryStore for SqliteMemoryStore {
             .bind(&memory.author)
             .bind(memory.created_at.as_micros())
             .bind(vector.map(|(model, _)| model))
-            .bind(vector.map(|(_, numbers)| vector::to_bytes(numbers)))
+            .bind(vector.map(|(_, numbers)| bytes::to_bytes(numbers)))
+            .bind(version)
             .execute(tx.conn())
             .await
             .or_fault("memory.remember")?;
@@ -75,7 +80,7 @@ impl MemoryStore for SqliteMemoryStore {
             tx.rollback().await?;
             return Ok(Stored { memory: row::memory(there)?, new: false });
         }
-        tx.emit(row::event(scope, "remembered", &memory.id, memory.namespace.as_str())).await?;
+        tx.emit(change::event(scope, "remembered", &memory.id, memory.namespace.as_str())).await?;
         tx.commit().await?;
         Ok(Stored { memory, new: true })
     }
@@ -105,23 +110,74 @@ impl MemoryStore for SqliteMemoryStore {
         ids.iter().map(|id| row::id(id)).collect()
     }
 
-    async fn vectors(&self, scope: &Scope, namespace: &Namespace, model: &str) -> Result<Vec<Vector>> {
+    async fn version(&self, scope: &Scope, namespace: &Namespace) -> Result<i64> {
         let mut read = self.0.read(scope).await?;
-        let rows: Vec<(String, Vec<u8>)> = query_as(
-            "SELECT id, vector FROM memory WHERE tenant_id = $1 AND namespace = $2 AND model = $3
-             ORDER BY row_id DESC LIMIT $4",
-        )
-        .bind(scope.tenant().as_str())
-        .bind(namespace.as_str())
-        .bind(model)
-        .bind(i64::from(MAX_VECTORS))
-        .fetch_all(read.conn())
-        .await
-        .or_fault("memory.recall")?;
-        let read = |(id, bytes): (String, Vec<u8>)| {
-            Ok(Vector { id: row::id(&id)?, numbers: vector::from_bytes(&bytes)? })
-        };
-        rows.into_iter().map(read).collect()
+        let version: Option<i64> = query_scalar(row::VERSION)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .fetch_optional(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        Ok(version.unwrap_or(0))
+    }
+
+    async fn vectors(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        model: &str,
+        before: Option<MemoryId>,
+        limit: u32,
+    ) -> Result<Vec<Vector>> {
+        let mut read = self.0.read(scope).await?;
+        let rows = query_as(row::VECTORS)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .bind(model)
+            .bind(before.map_or_else(|| row::LAST_ID.to_owned(), |id| id.to_string()))
+            .bind(i64::from(limit.min(MAX_VECTORS_READ)))
+            .fetch_all(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        row::vectors(rows)
+    }
+
+    async fn changes(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        model: &str,
+        since: i64,
+        until: i64,
+    ) -> Result<Option<VectorChanges>> {
+        let mut read = self.0.read(scope).await?;
+        let added = query_as(row::ADDED)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .bind(model)
+            .bind(since)
+            .bind(until)
+            .bind(i64::from(MAX_VECTORS_READ))
+            .fetch_all(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        let removed: Vec<String> = query_scalar(row::REMOVED)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .bind(since)
+            .bind(until)
+            .bind(i64::from(MAX_VECTORS_READ))
+            .fetch_all(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        // Asked last: what is known to have been kept now was there to be read before.
+        let now: Option<i64> = query_scalar(row::VERSION)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .fetch_optional(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        row::changes((since, now.unwrap_or(0)), added, &removed)
     }
 
     async fn get(&self, scope: &Scope, ids: &[MemoryId]) -> Result<Vec<Memory>> {
@@ -142,15 +198,48 @@ impl MemoryStore for SqliteMemoryStore {
     async fn forget(&self, scope: &Scope, id: &MemoryId) -> Result<()> {
         const OPERATION: &str = "memory.forget";
         let mut tx = self.0.begin(scope).await?;
-        let gone: Option<String> = query_scalar(row::DELETE)
+        let namespace: Option<String> = query_scalar(row::NAMESPACE)
             .bind(scope.tenant().as_str())
             .bind(id.to_string())
             .fetch_optional(tx.conn())
             .await
             .or_fault(OPERATION)?;
-        let namespace = gone.ok_or_else(not_found)?;
-        tx.emit(row::event(scope, "forgotten", id, &namespace)).await?;
-        tx.audit(AuditRecord::done(scope, OPERATION, format!("memory/{id}"))).await?;
+        let namespace = namespace.ok_or_else(not_found)?;
+        let version = next_version(&mut tx, OPERATION, &namespace).await?;
+        let gone = query(row::DELETE)
+            .bind(scope.tenant().as_str())
+            .bind(id.to_string())
+            .execute(tx.conn())
+            .await
+            .or_fault(OPERATION)?;
+        if gone.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Err(not_found());
+        }
+        query(row::FORGOTTEN)
+            .bind(scope.tenant().as_str())
+            .bind(&namespace)
+            .bind(version)
+            .bind(id.to_string())
+            .execute(tx.conn())
+            .await
+            .or_fault(OPERATION)?;
+        query(row::FORGET_FORGOTTEN)
+            .bind(scope.tenant().as_str())
+            .bind(&namespace)
+            .bind(version - KEPT_VERSIONS)
+            .execute(tx.conn())
+            .await
+            .or_fault(OPERATION)?;
+        tx.emit(change::event(scope, "forgotten", id, &namespace)).await?;
+        tx.audit(change::audited(scope, id)).await?;
         tx.commit().await
     }
+}
+
+/// The version that this transaction makes of a namespace.
+async fn next_version(tx: &mut TenantTx, operation: &'static str, namespace: &str) -> Result<i64> {
+    let tenant = tx.tenant().to_string();
+    let version = query_scalar(row::NEXT_VERSION).bind(tenant).bind(namespace.to_owned());
+    version.fetch_one(tx.conn()).await.or_fault(operation)
 }

@@ -51,6 +51,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("context.message_bytes", "Bytes of a message: its content and metadata as JSON."),
     ("context.messages_per_append", "Messages in one append."),
     ("context.data_bytes", "Bytes of a context's data, and of a patch, as JSON; at most 131072."),
+    (
+        "context.vectors_bytes",
+        "Memory for the vectors of memories that are being recalled; what was not used for longest goes first.",
+    ),
     ("events.retention_seconds", "How long published events are kept for `/api/v1/events`."),
     ("events.streams_per_tenant", "Open event streams of one tenant; a further one gets 429."),
     ("fleet.file", "MCP servers in the standard `.mcp.json` format. A missing default file means none."),

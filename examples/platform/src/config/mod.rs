@@ -184,11 +184,17 @@ pub struct Context {
     pub message_bytes: usize,
     pub messages_per_append: usize,
     pub data_bytes: usize,
+    pub vectors_bytes: usize,
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { message_bytes: 64 * 1024, messages_per_append: 100, data_bytes: 64 * 1024 }
+        Self {
+            message_bytes: 64 * 1024,
+            messages_per_append: 100,
+            data_bytes: 64 * 1024,
+            vectors_bytes: 512 * 1024 * 1024,
+        }
     }
 }
 

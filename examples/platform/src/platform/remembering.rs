@@ -6,6 +6,7 @@ use mcp_context::{
     context::{ContextLimits, ContextStore},
     http_api::{self, ContextQuota},
     memory::Memories,
+    vector::{LocalConfig, LocalVectorIndex},
 };
 use mcp_core::{
     Result, Scope,
@@ -55,6 +56,8 @@ impl Remembering {
             messages_per_append: settings.messages_per_append,
             data_bytes: settings.data_bytes,
         };
+        let bounds = LocalConfig { bytes: settings.vectors_bytes, ..LocalConfig::default() };
+        let index = Arc::new(LocalVectorIndex::usearch(bounds)?);
         let bus: Arc<dyn EventBus> = Arc::new(MemoryEventBus::new(BusConfig::default()));
         let relaying = RelayConfig {
             retention: Duration::from_secs(config.events.retention_seconds),
@@ -65,7 +68,7 @@ impl Remembering {
             OutboxRelay::start(database.outbox(), Arc::clone(&bus), database.leases(), clock, relaying)?;
         Ok(Self {
             contexts: database.contexts(limits),
-            memories: Arc::new(Memories::new(database.memories(), embedder)),
+            memories: Arc::new(Memories::new(database.memories(), embedder, index)),
             feed: database.feed(),
             bus,
             relay,

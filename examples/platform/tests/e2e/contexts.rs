@@ -5,47 +5,12 @@ use std::collections::HashMap;
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
-use mcp_core::key::Secret;
 use serde_json::{Value, json};
 
 use crate::support::{
     Served,
-    http::{Answer, Attempt},
+    api::{Caller, metrics},
 };
-
-/// One tenant's caller.
-#[derive(Clone)]
-struct Caller {
-    base: String,
-    token: String,
-}
-
-impl Caller {
-    fn new(served: &Served, token: &Secret<String>) -> Self {
-        let base = served.url.trim_end_matches('/').trim_end_matches("/mcp").to_owned();
-        Self { base, token: token.expose().clone() }
-    }
-
-    fn attempt(&self, method: Method, path: &str) -> Attempt {
-        Attempt::new(method, &format!("{}/api/v1{path}", self.base)).bearer(&self.token)
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.attempt(Method::GET, path).send().await
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.attempt(Method::POST, path).body(body.to_string()).send().await
-    }
-
-    /// A new context's id.
-    async fn context(&self) -> String {
-        let made = self.post("/contexts", &json!({ "data": { "conversation_history": [] } })).await;
-        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-        assert_eq!(made.headers["etag"], "\"1\"");
-        made.json()["context_id"].as_str().unwrap().to_owned()
-    }
-}
 
 fn says(text: &str) -> Value {
     json!({ "messages": [{ "role": "user", "content": text }] })
@@ -98,31 +63,20 @@ async fn a_conversation_is_kept_versions_count_and_another_tenant_sees_nothing()
     let gone = acme.attempt(Method::DELETE, &path).header("if-match", "\"3\"").send().await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     assert_eq!(acme.get(&path).await.status, StatusCode::NOT_FOUND);
-    assert!(served.stop().success());
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_remembered_is_recalled_by_its_words_and_says_that_it_is_by_words_alone() {
-    let mut served = Served::start(&json!({}), "");
-    let (acme, globex) = (served.tenant("acme"), served.tenant("globex"));
-    let (acme, globex) = (Caller::new(&served, &acme), Caller::new(&served, &globex));
-    let remember = |text: &str| json!({ "namespace": "user/u1", "text": text });
-    let made = acme.post("/memories", &remember("Prefers window seats on trains")).await;
-    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
-    acme.post("/memories", &remember("Is allergic to peanuts")).await;
-    assert_eq!(acme.post("/memories", &remember("Is allergic to peanuts")).await.status, StatusCode::OK);
-    let question = json!({ "namespace": "user/u1", "query": "Which seats on a train?" });
-    let recalled = acme.post("/memories/recall", &question).await.json();
-    assert_eq!(recalled["items"][0]["text"], "Prefers window seats on trains", "{recalled}");
-    assert_eq!((recalled["semantic"].as_bool(), recalled["note"].is_string()), (Some(false), true));
-    assert_eq!(globex.post("/memories/recall", &question).await.json()["items"], json!([]));
-    let id = made.json()["id"].as_str().unwrap().to_owned();
-    let theirs = globex.attempt(Method::DELETE, &format!("/memories/{id}")).send().await;
-    assert_eq!(theirs.status, StatusCode::NOT_FOUND);
-    let forgotten = acme.attempt(Method::DELETE, &format!("/memories/{id}")).send().await;
-    assert_eq!(forgotten.status, StatusCode::NO_CONTENT);
-    let recalled = acme.post("/memories/recall", &question).await.json();
-    assert!(!recalled.to_string().contains("window seats"), "{recalled}");
+    let metrics = metrics(&served).await;
+    for (operation, outcome, count) in [
+        ("create", "done", 1),
+        ("append", "done", 1),
+        ("patch", "done", 1),
+        ("patch", "conflict", 1),
+        ("delete", "done", 1),
+    ] {
+        let line =
+            format!("mcp_context_changes_total{{operation=\"{operation}\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+    assert!(!metrics.contains("acme"), "a metric names a tenant");
     assert!(served.stop().success());
 }
 
@@ -230,15 +184,9 @@ async fn after_kill_9_every_acknowledged_append_is_there_once_and_so_is_its_even
     assert_eq!(told, (1..=stored.len() as i64 + 1).collect::<Vec<_>>(), "one event a version, in order");
     let positions: Vec<_> = events.iter().map(|item| item["position"].as_i64().unwrap()).collect();
     assert_eq!(positions, (1..=events.len() as i64).collect::<Vec<_>>());
-    let metrics = Attempt::new(Method::GET, &format!("{}/metrics", operations(&served))).send().await;
-    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let metrics = metrics(&served).await;
     assert!(metrics.contains("mcp_events_published_total"), "{metrics}");
     assert!(served.stop().success());
-}
-
-fn operations(served: &Served) -> String {
-    let url = served.operations.trim_end_matches('/');
-    url.trim_end_matches("/ready").to_owned()
 }
 
 /// A stream gives what comes, with ids to go on from.

@@ -31,6 +31,7 @@ fn the_first_platform_works_as_written() {
         .args(["-c", &script])
         .current_dir(directory.path())
         .env("PATH", path)
+        .env("XDG_CACHE_HOME", crate::support::cache_of_nobody())
         .env("MCP_PLATFORM__SERVER__LISTEN", format!("127.0.0.1:{port}"))
         .env("MCP_PLATFORM__SERVER__OPERATIONS_LISTEN", format!("127.0.0.1:{operations}"))
         .stdin(Stdio::null())

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a running platform of their own, and ways to look at it from outside.
 
+pub(crate) mod api;
 pub(crate) mod http;
 pub(crate) mod processes;
 
@@ -28,11 +29,17 @@ pub(crate) fn models() -> PathBuf {
     )
 }
 
-/// The binary under test.
+/// The binary under test, with the cache of nobody: the models that a developer has in his own would change what
+/// tests see.
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-platform"));
-    command.env_remove("MCP_PLATFORM_CONFIG");
+    command.env_remove("MCP_PLATFORM_CONFIG").env("XDG_CACHE_HOME", cache_of_nobody());
     command
+}
+
+/// A folder without models, the same for all tests.
+pub(crate) fn cache_of_nobody() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache-of-nobody")
 }
 
 /// `mcp-platform serve` in a directory of its own; killed with all it started when dropped.
@@ -66,7 +73,13 @@ impl Served {
 
     /// Starts the process, again after [`kill`](Self::kill); the port may be another.
     pub(crate) fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same, with further variables in its environment.
+    pub(crate) fn run_with(&mut self, variables: &[(&str, &Path)]) {
         let mut process = binary()
+            .envs(variables.iter().copied())
             .arg("serve")
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
