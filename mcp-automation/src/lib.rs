@@ -7,6 +7,35 @@
 //!   folder of its own and switch between them.
 //! * [`jsonrpc`] is the envelope on raw JSON that lets unknown fields pass through untouched.
 //! * [`protocol`] holds the protocol's versions and names.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//!
+//! use mcp_automation::{
+//!     fleet::{Fleet, FleetConfig, FleetSpec},
+//!     gateway::{Gateway, GatewayConfig},
+//! };
+//! use mcp_core::{audit::LoggedDenials, clock::SystemClock};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> mcp_core::Result<()> {
+//! let file = r#"{ "mcpServers": { "search": { "type": "http", "url": "https://search.example.com/mcp" } } }"#;
+//! let servers = FleetSpec::parse(".mcp.json", file, &Default::default())?;
+//! assert_eq!(servers.servers()[0].name.as_str(), "search");
+//! // A mistake is named with its place and the nearest known key.
+//! let slip = FleetSpec::parse(".mcp.json", &file.replace("url", "ulr"), &Default::default()).unwrap_err();
+//! assert!(slip.message().contains("did you mean `url`?"), "{slip}");
+//!
+//! // Connections and processes are made on first use. The gateway is a tower service: it wants a tenant's `Scope` in
+//! // the extensions of each request, put there by layers like those of `mcp-tenancy`.
+//! let fleet = Arc::new(Fleet::new(servers, FleetConfig::default()));
+//! let (clock, denials) = (Arc::new(SystemClock), Arc::new(LoggedDenials));
+//! let gateway = Gateway::new(GatewayConfig::default(), fleet.clone(), clock, denials)?;
+//! # drop(gateway);
+//! fleet.shutdown(Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "releases")]
 pub mod archive;

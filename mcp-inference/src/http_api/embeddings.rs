@@ -10,7 +10,7 @@ use mcp_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::InferenceApi;
+use super::{InferenceApi, counted::counted};
 
 /// Most texts of one request.
 const MAX_INPUTS: usize = 2048;
@@ -79,7 +79,7 @@ pub(super) async fn create(
         return Err(refuse("dimensions", message).into());
     }
     let texts = texts(&request.input)?;
-    let embedded = embedder.embed(&scope, &texts).await?;
+    let embedded = counted("embed", &request.model, embedder.embed(&scope, &texts)).await?;
     let data = embedded.vectors.into_iter().enumerate().map(|(index, vector)| Embedding {
         object: "embedding",
         index,

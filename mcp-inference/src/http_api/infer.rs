@@ -9,7 +9,7 @@ use mcp_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::InferenceApi;
+use super::{InferenceApi, counted::counted};
 use crate::model::{Datatype, Tensor, TensorData};
 
 /// Deepest nesting of `data`: one level an axis.
@@ -92,7 +92,7 @@ async fn infer(
         return Err(refuse(&unknown.name, message).into());
     }
     let inputs = request.inputs.into_iter().map(read).collect::<Result<_>>()?;
-    let outputs = model.infer(scope, inputs).await?;
+    let outputs = counted("infer", name, model.infer(scope, inputs)).await?;
     let wanted = |tensor: &&Tensor| {
         request.outputs.is_empty() || request.outputs.iter().any(|wanted| wanted.name == tensor.name())
     };

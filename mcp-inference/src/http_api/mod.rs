@@ -12,6 +12,7 @@
 //! ```
 
 mod chat;
+mod counted;
 mod embeddings;
 mod error;
 mod infer;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Served, http::Attempt, models, tools};
+use crate::support::{Served, api::metrics, http::Attempt, models, tools};
 use http::{Method, StatusCode};
 use mcp_core::key::Secret;
 use serde_json::{Value, json};
@@ -103,6 +103,10 @@ async fn a_classifier_answers_the_open_inference_protocol_and_strangers_get_its_
         let likeliest = scores.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
         assert_eq!(likeliest.0, label, "{likeliest:?}");
     }
+
+    let figures = metrics(&served).await;
+    let counted = "mcp_inference_requests_total{operation=\"infer\",model=\"magika\",outcome=\"done\"} 2";
+    assert!(figures.contains(counted), "{figures}");
 
     let stranger = ask(RUST_PROGRAM).send().await;
     assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
