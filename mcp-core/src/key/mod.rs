@@ -12,6 +12,8 @@ mod master;
 #[cfg(feature = "envelope")]
 mod master_vault;
 mod secret;
+#[cfg(feature = "envelope")]
+mod succession;
 #[cfg(feature = "vault")]
 mod transit;
 #[cfg(feature = "envelope")]
@@ -30,6 +32,8 @@ pub use master::MasterKey;
 #[cfg(feature = "envelope")]
 pub use master_vault::MasterKeyVault;
 pub use secret::Secret;
+#[cfg(feature = "envelope")]
+pub use succession::VaultSuccession;
 #[cfg(feature = "vault")]
 pub use transit::{TransitConfig, TransitVault};
 #[cfg(feature = "envelope")]

@@ -9,7 +9,7 @@ use mcp_core::{
     conformance::{VaultHarness, run_data_key_store, run_key_vault},
     key::{
         DataKeyStore, KeyBytes, KeyPlace, KeyVault, MasterKey, MasterKeyVault, MemoryDataKeyStore, NewDataKey,
-        Rewrap, Secret, Shredded, StoredDataKey, WrappedKey,
+        Rewrap, Secret, Shredded, StoredDataKey, VaultSuccession, WrappedKey,
     },
     scope::{PlatformScope, TenantId},
 };
@@ -47,6 +47,22 @@ async fn master_keys_in_files_and_in_the_environment_are_a_vault() {
         rotate: Box::new(move || {
             let older = MasterKey::from_base64(&text).unwrap();
             let vault = MasterKeyVault::new(new.clone()).with_older([older]);
+            Box::pin(async { Ok(Arc::new(vault) as Arc<dyn KeyVault>) })
+        }),
+        stranger: Arc::new(MasterKeyVault::new(MasterKey::ephemeral().unwrap())),
+    };
+    assert_eq!(run_key_vault(&harness).await.failures(), None);
+}
+
+#[tokio::test]
+async fn vaults_in_succession_are_a_vault() {
+    let before: Arc<dyn KeyVault> = Arc::new(MasterKeyVault::new(MasterKey::ephemeral().unwrap()));
+    let after: Arc<dyn KeyVault> = Arc::new(MasterKeyVault::new(MasterKey::ephemeral().unwrap()));
+    let earlier = before.clone();
+    let harness = VaultHarness {
+        vault: Arc::new(VaultSuccession::new(before, vec![])),
+        rotate: Box::new(move || {
+            let vault = VaultSuccession::new(after.clone(), vec![earlier.clone()]);
             Box::pin(async { Ok(Arc::new(vault) as Arc<dyn KeyVault>) })
         }),
         stranger: Arc::new(MasterKeyVault::new(MasterKey::ephemeral().unwrap())),
