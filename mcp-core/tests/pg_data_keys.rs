@@ -7,7 +7,8 @@ use mcp_core::{
     clock::SystemClock,
     conformance::{PgTestDatabase, platform, run_data_key_store, scope_of},
     key::{
-        Column, DataKeyStore, DataKeys, DataKeysConfig, MasterKey, MasterKeyVault, PostgresDataKeyStore, Sealed,
+        Column, DataKeyStore, DataKeys, DataKeysConfig, MasterKey, MasterKeyVault, PostgresDataKeyStore,
+        Sealed,
     },
     scope::TenantId,
     sql::{
@@ -66,11 +67,12 @@ async fn a_tenant_of_any_mode_is_sealed_recorded_and_shredded() {
         assert!(keys(&kernel, &vault).open(&tenant, TEXT.row("1"), &stored).await.is_err());
 
         let mut read = kernel.read(&tenant).await.unwrap();
-        let of_tenant: Vec<String> = query_scalar("SELECT action FROM audit WHERE tenant_id = $1 ORDER BY seq")
-            .bind(&id)
-            .fetch_all(read.conn())
-            .await
-            .unwrap();
+        let of_tenant: Vec<String> =
+            query_scalar("SELECT action FROM audit WHERE tenant_id = $1 ORDER BY seq")
+                .bind(&id)
+                .fetch_all(read.conn())
+                .await
+                .unwrap();
         assert_eq!(of_tenant, ["secret.unseal", "secret.reveal"], "{mode:?}");
     }
     let mut read = kernel.control_read(&scope).await.unwrap();
@@ -90,7 +92,8 @@ async fn the_platform_cannot_remove_keys_and_the_relay_cannot_read_them() {
     let kernel = kernel(&database).await;
     let mut tx = kernel.control(&platform().unwrap()).await.unwrap();
     let refused = query("DELETE FROM data_key").execute(tx.conn()).await.unwrap_err();
-    let code = |error: sqlx::Error| error.into_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+    let code =
+        |error: sqlx::Error| error.into_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
     assert_eq!(code(refused).as_deref(), Some("42501"));
     drop(tx);
     let mut admin = database.admin(None).await.unwrap();
@@ -120,9 +123,9 @@ async fn replicas_that_need_the_first_key_at_once_get_one() {
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..16_u8 {
         let keys = replicas[usize::from(n) % 2].clone();
-        tasks.spawn(async move {
-            (n, keys.seal(&scope_of("acme").unwrap(), TEXT.row("1"), &[n]).await.unwrap())
-        });
+        tasks.spawn(
+            async move { (n, keys.seal(&scope_of("acme").unwrap(), TEXT.row("1"), &[n]).await.unwrap()) },
+        );
     }
     for (n, sealed) in tasks.join_all().await {
         for keys in &replicas {

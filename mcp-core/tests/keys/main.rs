@@ -1,6 +1,6 @@
 //! Keys and vaults: the suites on what is embedded, and what data keys promise.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not test functions")]
 
 mod data_keys;
 mod sqlite;

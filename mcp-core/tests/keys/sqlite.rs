@@ -71,7 +71,8 @@ async fn unsealing_is_in_the_tenants_own_log_in_every_mode() {
     let store = Arc::new(SqliteDataKeyStore::new(kernel.clone()));
     for (id, mode) in [("filed", IsolationMode::Database), ("rowed", IsolationMode::Row)] {
         place(&kernel, id, mode).await;
-        let sealed = keys_on(store.clone(), vault.clone()).seal(&scope(id), TEXT.row("1"), b"x").await.unwrap();
+        let sealed =
+            keys_on(store.clone(), vault.clone()).seal(&scope(id), TEXT.row("1"), b"x").await.unwrap();
         keys_on(store.clone(), vault.clone()).reveal(&scope(id), TEXT.row("1"), &sealed).await.unwrap();
         let mut read = kernel.read(&scope(id)).await.unwrap();
         let rows = sqlx::query("SELECT action FROM audit WHERE tenant_id = ? ORDER BY seq")

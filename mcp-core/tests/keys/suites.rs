@@ -8,8 +8,8 @@ use mcp_core::{
     audit::AuditRecord,
     conformance::{VaultHarness, run_data_key_store, run_key_vault},
     key::{
-        DataKeyStore, KeyBytes, KeyPlace, KeyVault, MasterKey, MasterKeyVault, MemoryDataKeyStore, NewDataKey,
-        Rewrap, Secret, Shredded, StoredDataKey, VaultSuccession, WrappedKey,
+        DataKeyStore, KeyBytes, KeyPlace, KeyVault, MasterKey, MasterKeyVault, MemoryDataKeyStore,
+        NewDataKey, Rewrap, Secret, Shredded, StoredDataKey, VaultSuccession, WrappedKey,
     },
     scope::{PlatformScope, TenantId},
 };
@@ -138,7 +138,12 @@ impl DataKeyStore for SloppyStore {
     async fn newest(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Option<StoredDataKey>> {
         self.0.newest(scope, tenant).await
     }
-    async fn find(&self, scope: &PlatformScope, tenant: &TenantId, version: u32) -> Result<Option<StoredDataKey>> {
+    async fn find(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        version: u32,
+    ) -> Result<Option<StoredDataKey>> {
         self.0.find(scope, tenant, version).await
     }
     async fn all(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Vec<StoredDataKey>> {
@@ -163,10 +168,16 @@ impl DataKeyStore for SloppyStore {
     }
     async fn shred(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Shredded> {
         let keys = self.0.all(scope, tenant).await?;
-        let (at, wrapping_keys) = (keys.first().map_or(mcp_core::clock::Timestamp::from_micros(0), |k| k.created_at), vec![]);
+        let (at, wrapping_keys) =
+            (keys.first().map_or(mcp_core::clock::Timestamp::from_micros(0), |k| k.created_at), vec![]);
         Ok(Shredded { tenant: tenant.clone(), at, keys: 3, wrapping_keys })
     }
-    async fn tenants(&self, scope: &PlatformScope, _: Option<&TenantId>, limit: u32) -> Result<Vec<TenantId>> {
+    async fn tenants(
+        &self,
+        scope: &PlatformScope,
+        _: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<TenantId>> {
         self.0.tenants(scope, None, limit).await
     }
     async fn wrapping_keys(&self, scope: &PlatformScope) -> Result<Vec<(String, u64)>> {

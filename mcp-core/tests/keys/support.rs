@@ -12,8 +12,8 @@ use mcp_core::{
     clock::SystemClock,
     conformance::scope_of,
     key::{
-        Column, DataKeyStore, DataKeys, DataKeysConfig, KeyBytes, KeyPlace, KeyVault, MasterKey, MasterKeyVault,
-        MemoryDataKeyStore, NewDataKey, Rewrap, Secret, Shredded, StoredDataKey, WrappedKey,
+        Column, DataKeyStore, DataKeys, DataKeysConfig, KeyBytes, KeyPlace, KeyVault, MasterKey,
+        MasterKeyVault, MemoryDataKeyStore, NewDataKey, Rewrap, Secret, Shredded, StoredDataKey, WrappedKey,
     },
     scope::{PlatformScope, PrincipalId, TenantId},
 };
@@ -66,7 +66,12 @@ impl MoodyVault {
     pub(crate) fn new() -> Arc<Self> {
         let current = MasterKey::ephemeral().unwrap();
         let vault = Mutex::new(MasterKeyVault::new(current.clone()));
-        Arc::new(Self { vault, current: Mutex::new(current), mood: Mutex::default(), asked: AtomicU32::new(0) })
+        Arc::new(Self {
+            vault,
+            current: Mutex::new(current),
+            mood: Mutex::default(),
+            asked: AtomicU32::new(0),
+        })
     }
 
     pub(crate) fn becomes(&self, mood: Mood) {
@@ -146,7 +151,12 @@ impl DataKeyStore for RecordingStore {
     async fn newest(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Option<StoredDataKey>> {
         self.store.newest(scope, tenant).await
     }
-    async fn find(&self, scope: &PlatformScope, tenant: &TenantId, version: u32) -> Result<Option<StoredDataKey>> {
+    async fn find(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        version: u32,
+    ) -> Result<Option<StoredDataKey>> {
         self.store.find(scope, tenant, version).await
     }
     async fn all(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Vec<StoredDataKey>> {
@@ -164,7 +174,12 @@ impl DataKeyStore for RecordingStore {
     async fn shred(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Shredded> {
         self.store.shred(scope, tenant).await
     }
-    async fn tenants(&self, scope: &PlatformScope, after: Option<&TenantId>, limit: u32) -> Result<Vec<TenantId>> {
+    async fn tenants(
+        &self,
+        scope: &PlatformScope,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<TenantId>> {
         self.store.tenants(scope, after, limit).await
     }
     async fn wrapping_keys(&self, scope: &PlatformScope) -> Result<Vec<(String, u64)>> {

@@ -8,7 +8,7 @@ use mcp_core::{
     key::{DataKeys, DataKeysConfig, MemoryDataKeyStore, Sealed, VaultState},
 };
 
-use crate::support::{MoodyVault, Mood, TEXT, admin, keys_on, scope, tenant};
+use crate::support::{Mood, MoodyVault, TEXT, admin, keys_on, scope, tenant};
 
 struct World {
     store: Arc<MemoryDataKeyStore>,
@@ -50,9 +50,10 @@ async fn open_keys_go_on_for_the_stated_time_while_the_vault_is_away() {
         let health = world.keys.health();
         assert_eq!((health.vault, health.is_ready()), (VaultState::Away, false), "{mood:?}");
         assert!(health.failure.is_some() && health.hold == world.config.hold, "{health:?}");
-        tokio::time::advance(world.config.hold - world.config.ttl - world.config.patience - JUST).await;
+        // Where nobody answers, time passes with each question.
+        tokio::time::advance(world.config.hold - world.config.ttl - 2 * world.config.patience - JUST).await;
         assert_eq!(world.open().await, Ok(()), "{mood:?}: it is held still");
-        tokio::time::advance(world.config.patience + JUST).await;
+        tokio::time::advance(2 * world.config.patience + JUST).await;
         assert!(world.open().await.is_err(), "{mood:?}: it was held for too long");
         world.vault.becomes(Mood::Well);
         tokio::time::advance(Duration::from_secs(1)).await;

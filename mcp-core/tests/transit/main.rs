@@ -105,7 +105,11 @@ async fn every_failure_is_an_error_that_says_what_to_do_and_no_secret() {
     for mood in [Mood::Html, Mood::WrongCiphertext, Mood::OtherJson] {
         vault.becomes(mood);
         assert_eq!(transit.wrap_key(place, &key).await.unwrap_err().kind(), ErrorKind::Upstream, "{mood:?}");
-        assert_eq!(transit.rewrap_key(place, &wrapped).await.unwrap_err().kind(), ErrorKind::Upstream, "{mood:?}");
+        assert_eq!(
+            transit.rewrap_key(place, &wrapped).await.unwrap_err().kind(),
+            ErrorKind::Upstream,
+            "{mood:?}"
+        );
     }
     vault.becomes(Mood::Html);
     assert_eq!(transit.current_key().await.unwrap_err().kind(), ErrorKind::Upstream);
@@ -185,7 +189,12 @@ async fn data_keys_live_through_rotation_and_outage_of_vault() {
     let vault = FakeVault::start(false).await;
     let store = Arc::new(MemoryDataKeyStore::default());
     let process = || {
-        DataKeys::new(store.clone(), Arc::new(connect(&vault)), Arc::new(SystemClock), DataKeysConfig::default())
+        DataKeys::new(
+            store.clone(),
+            Arc::new(connect(&vault)),
+            Arc::new(SystemClock),
+            DataKeysConfig::default(),
+        )
     };
     let (keys, acme, operator) = (process(), scope_of("acme").unwrap(), platform().unwrap());
     let sealed = keys.seal(&acme, TEXT.row("1"), b"private").await.unwrap();
@@ -209,10 +218,8 @@ async fn data_keys_live_through_rotation_and_outage_of_vault() {
 #[tokio::test]
 async fn data_keys_move_from_a_master_key_to_vault() {
     let (vault, store) = (FakeVault::start(false).await, Arc::new(MemoryDataKeyStore::default()));
-    let (master, transit): (Arc<dyn KeyVault>, Arc<dyn KeyVault>) = (
-        Arc::new(MasterKeyVault::new(MasterKey::ephemeral().unwrap())),
-        Arc::new(connect(&vault)),
-    );
+    let (master, transit): (Arc<dyn KeyVault>, Arc<dyn KeyVault>) =
+        (Arc::new(MasterKeyVault::new(MasterKey::ephemeral().unwrap())), Arc::new(connect(&vault)));
     let process = |vault: Arc<dyn KeyVault>| {
         DataKeys::new(store.clone(), vault, Arc::new(SystemClock), DataKeysConfig::default())
     };

@@ -191,15 +191,19 @@ fn answer(state: &mut State, request: &Request) -> (u16, String) {
         Mood::Sealed => return errors(503, "Vault is sealed"),
         Mood::NoSuchKey => return errors(404, "no handler for route \"transit\""),
         Mood::Html => return (200, "<html><body>It works!</body></html>".to_owned()),
-        Mood::OtherJson => return data(json!({ "plaintext": 7, "ciphertext": ["x"], "latest_version": "x" })),
+        Mood::OtherJson => {
+            return data(json!({ "plaintext": 7, "ciphertext": ["x"], "latest_version": "x" }));
+        }
         Mood::Oversized => return data(json!({ "plaintext": "A".repeat(1 << 20) })),
         Mood::Redirects => return (307, String::new()),
-        Mood::ShortPlaintext => return data(json!({ "plaintext": STANDARD.encode([1; 32]) })),
-        Mood::LongPlaintext => return data(json!({ "plaintext": STANDARD.encode([1; 65]) })),
+        Mood::ShortPlaintext => return data(json!({ "plaintext": STANDARD.encode([1_u8; 32]) })),
+        Mood::LongPlaintext => return data(json!({ "plaintext": STANDARD.encode([1_u8; 65]) })),
         Mood::NoBase64 => return data(json!({ "plaintext": "no base64!" })),
-        Mood::AnotherPlace => return data(json!({ "plaintext": STANDARD.encode([1; 64]) })),
+        Mood::AnotherPlace => return data(json!({ "plaintext": STANDARD.encode([1_u8; 64]) })),
         Mood::WrongCiphertext => return data(json!({ "ciphertext": "vault:vx:AAAA", "key_version": 1 })),
-        Mood::TooOld => return errors(400, "ciphertext or signature version is disallowed by policy (too old)"),
+        Mood::TooOld => {
+            return errors(400, "ciphertext or signature version is disallowed by policy (too old)");
+        }
         Mood::Forbids => return errors(403, "permission denied"),
         Mood::Well | Mood::Slow | Mood::HangsUp => {}
     }
@@ -244,7 +248,8 @@ fn encrypted(state: &State, plaintext: &[u8], context: &str) -> (u16, String) {
 
 fn decrypt(state: &State, ciphertext: &str, context: &str) -> Result<Vec<u8>, &'static str> {
     const INVALID: &str = "invalid ciphertext: could not decode";
-    let (version, rest) = ciphertext.strip_prefix("vault:v").and_then(|t| t.split_once(':')).ok_or(INVALID)?;
+    let (version, rest) =
+        ciphertext.strip_prefix("vault:v").and_then(|t| t.split_once(':')).ok_or(INVALID)?;
     let version: usize = version.parse().map_err(|_| INVALID)?;
     if version < state.min_decryption_version {
         return Err("ciphertext or signature version is disallowed by policy (too old)");

@@ -51,7 +51,10 @@ async fn a_private_key_moved_to_another_tenant_or_kid_signs_nothing() {
     let honest = world.with_rows(vec![acme.clone(), beta.clone()]).await;
     assert_eq!(world.issue(&honest, "beta").await, Ok(()), "the attacks below would prove nothing");
     for (row, what) in [
-        (SigningKey { tenant: beta.tenant.clone(), ..acme.clone() }, "the whole row, given to another tenant"),
+        (
+            SigningKey { tenant: beta.tenant.clone(), ..acme.clone() },
+            "the whole row, given to another tenant",
+        ),
         (SigningKey { sealed: acme.sealed.clone(), ..beta.clone() }, "the private half alone"),
         (SigningKey { kid: acme.kid.clone(), ..beta.clone() }, "under another kid"),
     ] {
@@ -89,10 +92,8 @@ async fn destroyed_data_keys_take_the_signing_keys_with_them() {
 async fn signing_keys_of_the_earlier_layout_still_sign_and_are_bound_to_their_place() {
     let world = World::new().await;
     let (row, _) = world.stolen_key("acme").await;
-    let service = mcp_core::scope::Principal {
-        kind: mcp_core::scope::PrincipalKind::Service,
-        ..principal("thief")
-    };
+    let service =
+        mcp_core::scope::Principal { kind: mcp_core::scope::PrincipalKind::Service, ..principal("thief") };
     let scope = mcp_core::Scope::new(tenant("acme"), Arc::new(service));
     let cell = crate::support::PRIVATE_KEY.row(&row.kid);
     let sealed = mcp_core::key::Sealed::from_stored(row.sealed.clone()).unwrap();
