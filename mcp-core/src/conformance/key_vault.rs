@@ -36,7 +36,9 @@ pub async fn run_key_vault(harness: &VaultHarness) -> Report {
     report.cases.push(("opens_in_its_place_only", opens_in_its_place_only(harness).await));
     report.cases.push(("nothing_altered_or_foreign_opens", nothing_altered_or_foreign_opens(harness).await));
     report.cases.push(("the_wrapped_form_shows_nothing", the_wrapped_form_shows_nothing(harness).await));
-    report.cases.push(("rotation_is_seen_and_keeps_what_was", rotation_is_seen_and_keeps_what_was(harness).await));
+    report
+        .cases
+        .push(("rotation_is_seen_and_keeps_what_was", rotation_is_seen_and_keeps_what_was(harness).await));
     report
 }
 
@@ -104,7 +106,10 @@ async fn rotation_is_seen_and_keeps_what_was(harness: &VaultHarness) -> Outcome 
     let acme = TenantId::parse("acme")?;
     let place = KeyPlace { tenant: &acme, version: 3 };
     let before = harness.vault.wrap_key(place, &key(3)).await?;
-    ensure(before.wrapping_key == harness.vault.current_key().await?, "a wrapped key does not bear the current name")?;
+    ensure(
+        before.wrapping_key == harness.vault.current_key().await?,
+        "a wrapped key does not bear the current name",
+    )?;
     ensure(harness.vault.rewrap_key(place, &before).await?.is_none(), "what is current was wrapped anew")?;
 
     let rotated = (harness.rotate)().await?;

@@ -20,8 +20,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Length of a 256-bit key in bytes.
-pub(super) const KEY_LEN: usize = 32;
+const KEY_LEN: usize = 32;
 
 const MASTER: KeyFile = KeyFile { operation: "key.master", what: "master key" };
 

@@ -56,9 +56,10 @@ impl KeyVault for MasterKeyVault {
     async fn unwrap_key(&self, place: KeyPlace<'_>, wrapped: &WrappedKey) -> Result<KeyBytes> {
         let version = place.version.to_string();
         let opened = self.named(&wrapped.wrapping_key)?.open(&wrapped.bytes, &bound_to(place, &version))?;
-        let mut bytes: [u8; 32] = opened.expose().as_slice().try_into().map_err(|_| {
-            Error::new(ErrorKind::Corrupted, "key.unwrap", "what is wrapped is no data key")
-        })?;
+        let mut bytes: [u8; 32] =
+            opened.expose().as_slice().try_into().map_err(|_| {
+                Error::new(ErrorKind::Corrupted, "key.unwrap", "what is wrapped is no data key")
+            })?;
         let key = Secret::new(bytes);
         bytes.zeroize();
         Ok(key)
@@ -96,10 +97,14 @@ mod tests {
         let (old, new) = (MasterKey::ephemeral().unwrap(), MasterKey::ephemeral().unwrap());
         let tenant = TenantId::parse("acme").unwrap();
         let place = KeyPlace { tenant: &tenant, version: 1 };
-        let mut wrapped = MasterKeyVault::new(old.clone()).wrap_key(place, &Secret::new([7; 32])).await.unwrap();
+        let mut wrapped =
+            MasterKeyVault::new(old.clone()).wrap_key(place, &Secret::new([7; 32])).await.unwrap();
         let vault = MasterKeyVault::new(new);
         let error = vault.unwrap_key(place, &wrapped).await.unwrap_err();
-        assert!(error.message().contains(old.id()) && error.message().contains("older master key"), "{error}");
+        assert!(
+            error.message().contains(old.id()) && error.message().contains("older master key"),
+            "{error}"
+        );
         wrapped.wrapping_key = "master:<script>".to_owned();
         let error = vault.unwrap_key(place, &wrapped).await.unwrap_err();
         assert!(!error.message().contains("script"), "{error}");

@@ -67,7 +67,10 @@ pub struct TransitVault {
 
 impl std::fmt::Debug for TransitVault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TransitVault").field("base", &self.base).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("TransitVault")
+            .field("base", &self.base)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,10 +120,14 @@ impl TransitVault {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) that names the setting.
     pub fn new(config: TransitConfig, client: HttpClient) -> Result<Self> {
         let TransitConfig { address, mount, key, token, namespace } = config;
-        let setting = |name: &str, rule: &str| Error::invalid_input(OPERATION, format!("vault `{name}` {rule}"));
+        let setting =
+            |name: &str, rule: &str| Error::invalid_input(OPERATION, format!("vault `{name}` {rule}"));
         let uri: Uri = address.parse().map_err(|_| setting("address", "must be a URL"))?;
         let scheme = matches!(uri.scheme_str(), Some("https" | "http"));
-        if !scheme || uri.authority().is_none_or(|a| a.as_str().contains('@')) || !matches!(uri.path(), "" | "/") {
+        if !scheme
+            || uri.authority().is_none_or(|a| a.as_str().contains('@'))
+            || !matches!(uri.path(), "" | "/")
+        {
             return Err(setting("address", "must be `https://host:port` alone"));
         }
         if uri.query().is_some() {
@@ -134,7 +141,9 @@ impl TransitVault {
         }
         check_token(&token)?;
         let namespace = namespace
-            .map(|text| HeaderValue::from_str(&text).map_err(|_| setting("namespace", "must be printable ASCII")))
+            .map(|text| {
+                HeaderValue::from_str(&text).map_err(|_| setting("namespace", "must be printable ASCII"))
+            })
             .transpose()?;
         let base = format!("{}/v1/{mount}", address.trim_end_matches('/'));
         let name = format!("{mount}/{key}");
@@ -160,7 +169,8 @@ impl TransitVault {
     }
 
     async fn send<T: for<'de> Deserialize<'de>>(&self, method: Method, verb: &str, body: Bytes) -> Result<T> {
-        let unfit = |error: http::Error| Error::internal(OPERATION, "cannot make a request").with_source(error);
+        let unfit =
+            |error: http::Error| Error::internal(OPERATION, "cannot make a request").with_source(error);
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}/{verb}/{}", self.base, self.key))
@@ -179,7 +189,8 @@ impl TransitVault {
         if response.status() != StatusCode::OK {
             return Err(refusal(verb, response.status(), response.body()));
         }
-        let answer: Answer<T> = serde_json::from_slice(response.body()).map_err(|_| nonsense("no answer of its API"))?;
+        let answer: Answer<T> =
+            serde_json::from_slice(response.body()).map_err(|_| nonsense("no answer of its API"))?;
         Ok(answer.data)
     }
 
@@ -272,7 +283,10 @@ fn is_segment(text: &str) -> bool {
 fn check_token(token: &Secret<String>) -> Result<()> {
     let token = token.expose();
     if token.is_empty() || token.len() > 4096 || !token.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(Error::invalid_input(OPERATION, "vault `token` must be 1 to 4096 printable ASCII characters"));
+        return Err(Error::invalid_input(
+            OPERATION,
+            "vault `token` must be 1 to 4096 printable ASCII characters",
+        ));
     }
     Ok(())
 }
@@ -285,8 +299,10 @@ fn refusal(verb: &str, status: StatusCode, body: &[u8]) -> Error {
         400 if matches!(verb, "decrypt" | "rewrap") => {
             corrupted("the key vault does not open a data key; was its transit key deleted or cut back?")
         }
-        400 => Error::upstream(OPERATION, "the key vault refuses to wrap; is its transit key a symmetric one?")
-            .with_retry(Retry::Never),
+        400 => {
+            Error::upstream(OPERATION, "the key vault refuses to wrap; is its transit key a symmetric one?")
+                .with_retry(Retry::Never)
+        }
         401 | 403 => Error::permission_denied(
             OPERATION,
             "the key vault refuses the platform's token; it needs `update` on encrypt, decrypt and rewrap of the \

@@ -86,7 +86,8 @@ impl DataKeys {
         let limit = limit.clamp(1, MAX_BATCH);
         let tenants = self.store.tenants(scope, after, limit).await?;
         let full = tenants.len() == limit as usize;
-        let mut batch = RewrapBatch { next: tenants.last().filter(|_| full).cloned(), ..RewrapBatch::default() };
+        let mut batch =
+            RewrapBatch { next: tenants.last().filter(|_| full).cloned(), ..RewrapBatch::default() };
         for tenant in tenants {
             match self.rewrap_to(scope, &tenant, &current).await {
                 Ok(rewrapped) => batch.rewrapped += rewrapped,

@@ -119,7 +119,8 @@ impl Watched {
         metrics::histogram!("mcp_key_vault_seconds", "operation" => what).record(started.elapsed());
         let failure = outcome.as_ref().err().map(Error::kind);
         let result = failure.map_or("ok", ErrorKind::as_str);
-        metrics::counter!("mcp_key_vault_requests_total", "operation" => what, "result" => result).increment(1);
+        metrics::counter!("mcp_key_vault_requests_total", "operation" => what, "result" => result)
+            .increment(1);
         match &outcome {
             Ok(_) => self.see(VaultState::Up, None),
             Err(error) if passes(error) => self.see(VaultState::Away, failure),

@@ -54,7 +54,12 @@ impl DataKeyStore for MemoryDataKeyStore {
         Ok(self.lock().get(tenant).and_then(|keys| keys.last().cloned()))
     }
 
-    async fn find(&self, _: &PlatformScope, tenant: &TenantId, version: u32) -> Result<Option<StoredDataKey>> {
+    async fn find(
+        &self,
+        _: &PlatformScope,
+        tenant: &TenantId,
+        version: u32,
+    ) -> Result<Option<StoredDataKey>> {
         let keys = self.lock();
         let mut keys = keys.get(tenant).into_iter().flatten();
         Ok(keys.find(|key| key.version == version).cloned())
@@ -90,7 +95,9 @@ impl DataKeyStore for MemoryDataKeyStore {
         for rewrap in rewraps {
             let key = changed.iter_mut().find(|key| key.version == rewrap.version);
             match key.map(|key| &mut key.state) {
-                Some(KeyState::Live { wrapped, .. }) if *wrapped == rewrap.from => *wrapped = rewrap.to.clone(),
+                Some(KeyState::Live { wrapped, .. }) if *wrapped == rewrap.from => {
+                    *wrapped = rewrap.to.clone()
+                }
                 _ => return Err(rewrapped_meanwhile()),
             }
         }

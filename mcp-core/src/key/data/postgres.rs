@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     audit::AuditRecord,
+    clock::Timestamp,
     error::{Error, Result},
     scope::{PlatformScope, Scope, TenantId},
     sql::{
         OrFault as _,
-        postgres::{ControlTx, PgKernel, query, query_as, query_scalar},
+        postgres::{PgKernel, query, query_as, query_scalar},
     },
 };
 
@@ -61,13 +62,13 @@ impl DataKeyStore for PostgresDataKeyStore {
 
     async fn first(&self, scope: &PlatformScope, key: NewDataKey) -> Result<StoredDataKey> {
         let mut tx = self.kernel.control(scope).await?;
-        if !insert(&mut tx, &key).await? {
+        let now = tx.now();
+        if !insert(tx.conn(), &key, now).await? {
             let kept = newest(tx.conn(), &key.tenant).await?;
             tx.rollback().await?;
             return kept.ok_or_else(|| Error::internal("key.create", "a data key is there and is not"));
         }
         tx.audit(row::made(scope, "data_key.create", &key)).await?;
-        let now = tx.now();
         tx.commit().await?;
         Ok(row::stored(key, now))
     }
@@ -76,11 +77,11 @@ impl DataKeyStore for PostgresDataKeyStore {
         let mut tx = self.kernel.control(scope).await?;
         lock(tx.conn(), &key.tenant).await?;
         may_follow(newest(tx.conn(), &key.tenant).await?.as_ref(), &key)?;
-        if !insert(&mut tx, &key).await? {
+        let now = tx.now();
+        if !insert(tx.conn(), &key, now).await? {
             return Err(not_the_next(key.version));
         }
         tx.audit(row::made(scope, "data_key.rotate", &key)).await?;
-        let now = tx.now();
         tx.commit().await?;
         Ok(row::stored(key, now))
     }
@@ -159,16 +160,15 @@ impl DataKeyStore for PostgresDataKeyStore {
 }
 
 /// Whether the key was put in, rather than being there already.
-async fn insert(tx: &mut ControlTx, key: &NewDataKey) -> Result<bool> {
-    let now = tx.now().as_micros();
+async fn insert(conn: &mut PgConnection, key: &NewDataKey, now: Timestamp) -> Result<bool> {
     let inserted = query(row::INSERT)
         .bind(key.tenant.as_str())
         .bind(i64::from(key.version))
         .bind(key.wrapped.wrapping_key.as_str())
         .bind(key.wrapped.bytes.as_slice())
         .bind(key.check.as_slice())
-        .bind(now)
-        .execute(tx.conn())
+        .bind(now.as_micros())
+        .execute(conn)
         .await
         .or_fault("key.create")?;
     Ok(inserted.rows_affected() > 0)

@@ -97,8 +97,7 @@ pub(super) fn rewrapped(scope: &PlatformScope, tenant: &TenantId, keys: &[Rewrap
 /// The audit record of keys that were destroyed.
 pub(super) fn shredded(scope: &PlatformScope, shredded: &Shredded) -> AuditRecord {
     let wrapping_keys: Vec<_> = shredded.wrapping_keys.iter().take(16).collect();
-    let detail =
-        json!({ "reason": scope.reason(), "keys": shredded.keys, "wrapping_keys": wrapping_keys });
+    let detail = json!({ "reason": scope.reason(), "keys": shredded.keys, "wrapping_keys": wrapping_keys });
     record(scope, "data_key.shred", &shredded.tenant, detail)
 }
 

@@ -91,9 +91,11 @@ where
             (Look::Fresh(value), _) | (Look::Stale(value), Err(_)) => return Ok(value),
             (Look::Failed(error), _) => return Err(error),
             (_, Ok(turn)) => turn,
-            (Look::Nothing, Err(_)) => slot.turn.acquire().await.map_err(|error| {
-                Error::internal("key.load", "the turn is gone").with_source(error)
-            })?,
+            (Look::Nothing, Err(_)) => slot
+                .turn
+                .acquire()
+                .await
+                .map_err(|error| Error::internal("key.load", "the turn is gone").with_source(error))?,
         };
         // Whoever had the turn before may have brought it.
         match slot.look(self.hold) {

@@ -179,7 +179,10 @@ pub trait DataKeyStore: Send + Sync + fmt::Debug {
 
 /// What is answered for a shredded tenant.
 pub(super) fn shredded() -> Error {
-    Error::not_found("key.open", "the tenant's data keys were destroyed; what they sealed can never be opened")
+    Error::not_found(
+        "key.open",
+        "the tenant's data keys were destroyed; what they sealed can never be opened",
+    )
 }
 
 pub(super) fn not_the_next(newest: u32) -> Error {
@@ -188,7 +191,11 @@ pub(super) fn not_the_next(newest: u32) -> Error {
 }
 
 pub(super) fn rewrapped_meanwhile() -> Error {
-    Error::new(ErrorKind::Conflict, "key.rewrap", "a data key was wrapped anew or destroyed meanwhile; read again")
+    Error::new(
+        ErrorKind::Conflict,
+        "key.rewrap",
+        "a data key was wrapped anew or destroyed meanwhile; read again",
+    )
 }
 
 pub(super) fn too_many() -> Error {
