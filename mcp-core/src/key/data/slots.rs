@@ -87,11 +87,15 @@ where
         F: Future<Output = Result<V>> + Send,
     {
         let slot = self.slot(key).await;
-        let turn = match (slot.look(self.hold), slot.turn.try_acquire()) {
-            (Look::Fresh(value), _) | (Look::Stale(value), Err(_)) => return Ok(value),
-            (Look::Failed(error), _) => return Err(error),
-            (_, Ok(turn)) => turn,
-            (Look::Nothing, Err(_)) => slot
+        // Held until the answer is in its place.
+        let _turn = match slot.look(self.hold) {
+            Look::Fresh(value) => return Ok(value),
+            Look::Failed(error) => return Err(error),
+            Look::Stale(value) => match slot.turn.try_acquire() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(value),
+            },
+            Look::Nothing => slot
                 .turn
                 .acquire()
                 .await
@@ -103,9 +107,7 @@ where
             Look::Failed(error) => return Err(error),
             Look::Stale(_) | Look::Nothing => {}
         }
-        let loaded = load().await;
-        drop(turn);
-        match loaded {
+        match load().await {
             Ok(value) => {
                 slot.confirm(value.clone(), self.ttl);
                 Ok(value)
@@ -114,7 +116,7 @@ where
         }
     }
 
-    /// The place of a value, to be filled by [`Slot::confirm`].
+    /// The place of a value, to be filled by [`fill`](Self::fill).
     pub(super) async fn slot(&self, key: &K) -> Arc<Slot<V>> {
         let empty = async {
             let state = RwLock::new(State { held: None, failed: None });
