@@ -74,6 +74,7 @@
 pub mod auth;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod data_keys;
 pub mod key;
 pub mod layer;
 pub mod limit;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use mcp_core::{
     Error, ErrorKind, PlatformScope, Result,
     clock::{Clock, SystemClock},
-    key::MasterKey,
+    key::{DataKeyStore, DataKeys, DataKeysConfig, MasterKey, MasterKeyVault, MemoryDataKeyStore},
     scope::{Principal, TenantId},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,7 +40,10 @@ pub struct TenancyDeps {
     pub operator_keys: Arc<dyn OperatorKeyStore>,
     /// Where signing keys are kept.
     pub signing_keys: Arc<dyn SigningKeyStore>,
-    /// What seals their private halves.
+    /// What seals what is a tenant's, such as the private halves of its signing keys. The constructors here
+    /// keep data keys beside the tenants, wrapped by the master key; replace it for another vault.
+    pub data_keys: Arc<DataKeys>,
+    /// What opens signing keys from before there were data keys.
     pub master: MasterKey,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -57,12 +60,14 @@ impl TenancyDeps {
     /// # Errors
     /// [`Internal`](ErrorKind::Internal) if the machine has no randomness.
     pub fn memory(tokens: TokenConfig) -> Result<Self> {
+        let master = MasterKey::ephemeral()?;
         Ok(Self {
             tenants: Arc::new(MemoryTenantStore::default()),
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
-            master: MasterKey::ephemeral()?,
+            data_keys: data_keys(Arc::new(MemoryDataKeyStore::default()), &master),
+            master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
@@ -84,6 +89,7 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            data_keys: data_keys(Arc::new(mcp_core::key::SqliteDataKeyStore::new(kernel.clone())), &master),
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -107,12 +113,18 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            data_keys: data_keys(Arc::new(mcp_core::key::PostgresDataKeyStore::new(kernel.clone())), &master),
             master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
         }
     }
+}
+
+fn data_keys(store: Arc<dyn DataKeyStore>, master: &MasterKey) -> Arc<DataKeys> {
+    let vault = Arc::new(MasterKeyVault::new(master.clone()));
+    Arc::new(DataKeys::new(store, vault, Arc::new(SystemClock), DataKeysConfig::default()))
 }
 
 /// Tenants, keys and tokens: the operations of an administrator, and what the layers ask.
@@ -125,9 +137,10 @@ pub struct Tenancy {
     keys: Arc<dyn KeyStore>,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
     signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     directory: Arc<TenantDirectory>,
-    issuer: TokenIssuer,
+    pub(crate) issuer: TokenIssuer,
     api_keys: Arc<ApiKeyAuthenticator>,
     pub(crate) operators: Arc<OperatorAuthenticator>,
     platform_tokens: Arc<PlatformJwtAuthenticator>,
@@ -153,7 +166,12 @@ impl Tenancy {
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
-        let keyring = Arc::new(Keyring::new(deps.signing_keys.clone(), deps.master, deps.clock.clone())?);
+        let keyring = Arc::new(Keyring::new(
+            deps.signing_keys.clone(),
+            deps.data_keys.clone(),
+            deps.master,
+            deps.clock.clone(),
+        )?);
         let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), deps.tokens.clone());
         let verifier = TokenVerifier::new(keyring, directory.clone(), deps.clock.clone(), deps.tokens);
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
@@ -169,6 +187,7 @@ impl Tenancy {
             keys: deps.keys,
             operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
+            data_keys: deps.data_keys,
             clock: deps.clock,
             directory,
             issuer,

@@ -161,7 +161,14 @@ async fn what_was_acknowledged_is_there_for_another_replica() {
     // The poll interval is 300 ms; the rest is for machines that are busy.
     tokio::time::timeout(Duration::from_secs(10), known.closed().cancelled()).await.unwrap();
 
-    let mut expected = ["tenant.create", "key.create", "signing_key.create", "token.issue", "tenant.suspend"];
+    let mut expected = [
+        "tenant.create",
+        "key.create",
+        "data_key.create",
+        "signing_key.create",
+        "token.issue",
+        "tenant.suspend",
+    ];
     let mut actions = audited(&kernel).await;
     expected.sort_unstable();
     actions.sort_unstable();

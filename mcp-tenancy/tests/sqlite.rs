@@ -152,7 +152,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!((identity.tenant, identity.principal.id.as_str()), (acme(), "user-1"));
 
     let actions: Vec<_> = audited(&kernel).await.into_iter().map(|(action, _)| action).collect();
-    let expected = ["tenant.create", "key.create", "signing_key.create", "token.issue", "key.revoke"];
+    let expected =
+        ["tenant.create", "key.create", "data_key.create", "signing_key.create", "token.issue", "key.revoke"];
     assert_eq!(actions, expected);
     assert_eq!(emitted(&kernel).await, 4);
     after.shutdown().await;

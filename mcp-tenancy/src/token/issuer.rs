@@ -69,6 +69,11 @@ impl TokenIssuer {
         Self { keyring, clock, config }
     }
 
+    /// Closes the tenant's signing key here; it is opened again when it is needed and can be.
+    pub(crate) async fn forget(&self, tenant: &TenantId) {
+        self.keyring.forget(tenant).await;
+    }
+
     /// Issues a token for `principal` of `tenant`, good from now for `lifetime` (whole seconds).
     ///
     /// Whoever calls this has made sure that the tenant exists and that the principal may have it.

@@ -7,13 +7,13 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use mcp_core::{
     Error, PlatformScope, Result,
     clock::Clock,
-    key::MasterKey,
+    key::{DataKeys, MasterKey, Secret},
     scope::{PrincipalId, TenantId},
 };
 use moka::future::Cache;
 use tokio::time::Instant;
 
-use super::{SigningKey, SigningKeyStore};
+use super::{SigningKey, SigningKeyStore, sealing::Sealing};
 
 /// Tenants whose keys are kept in memory, for signing and for verifying each.
 const CACHED: u64 = 10_000;
@@ -26,7 +26,7 @@ const RELOAD_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Keyring {
     store: Arc<dyn SigningKeyStore>,
-    master: MasterKey,
+    sealing: Sealing,
     clock: Arc<dyn Clock>,
     scope: PlatformScope,
     signing: Cache<TenantId, Arc<Signing>>,
@@ -57,14 +57,20 @@ impl std::fmt::Debug for Verifying {
 }
 
 impl Keyring {
-    /// Keys kept in `store`, their private halves sealed under `master`.
+    /// Keys kept in `store`, their private halves sealed by `data_keys`. `master` opens those that it sealed by
+    /// itself, before there were data keys.
     ///
     /// # Errors
     /// None in practice; the result spares an unwrap.
-    pub fn new(store: Arc<dyn SigningKeyStore>, master: MasterKey, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(
+        store: Arc<dyn SigningKeyStore>,
+        data_keys: Arc<DataKeys>,
+        master: MasterKey,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         Ok(Self {
             store,
-            master,
+            sealing: Sealing::new(data_keys, master),
             clock,
             scope: PlatformScope::new(PrincipalId::parse("token-issuer")?, "sign and verify tokens"),
             signing: Cache::builder().max_capacity(CACHED).time_to_live(CACHED_FOR).build(),
@@ -82,17 +88,22 @@ impl Keyring {
         let stored = match self.store.keys(&self.scope, tenant).await?.into_iter().next() {
             Some(key) => key,
             None => {
-                let key = self.generate(tenant)?;
+                let key = self.generate(tenant).await?;
                 let kept = self.store.first(&self.scope, key).await?;
                 self.verifying.invalidate(tenant).await;
                 kept
             }
         };
-        let private = self.master.open(&stored.sealed, &[tenant.as_str(), &stored.kid])?;
+        let private = self.sealing.open(&self.scope, tenant, &stored.kid, stored.sealed).await?;
         let key = EncodingKey::from_ed_der(private.expose());
         let signing = Arc::new(Signing { kid: stored.kid, key });
         self.signing.insert(tenant.clone(), signing.clone()).await;
         Ok(signing)
+    }
+
+    /// Closes the key `tenant` signs with.
+    pub(super) async fn forget(&self, tenant: &TenantId) {
+        self.signing.invalidate(tenant).await;
     }
 
     /// The public key of that kid, if the tenant has it. The kid is compared, never looked up by.
@@ -111,13 +122,15 @@ impl Keyring {
         Ok(verifying.find(kid))
     }
 
-    fn generate(&self, tenant: &TenantId) -> Result<SigningKey> {
+    async fn generate(&self, tenant: &TenantId) -> Result<SigningKey> {
         let failed = |_| Error::internal("token.key", "cannot make a signing key");
-        let pair = Ed25519KeyPair::generate().map_err(failed)?;
-        let private = pair.to_pkcs8().map_err(failed)?;
+        let (public, private) = {
+            let pair = Ed25519KeyPair::generate().map_err(failed)?;
+            let private = Secret::new(pair.to_pkcs8().map_err(failed)?.as_ref().to_vec());
+            (pair.public_key().as_ref().to_vec(), private)
+        };
         let kid = uuid::Uuid::new_v4().simple().to_string();
-        let sealed = self.master.seal(private.as_ref(), &[tenant.as_str(), &kid])?;
-        let public = pair.public_key().as_ref().to_vec();
+        let sealed = self.sealing.seal(&self.scope, tenant, &kid, private.expose()).await?;
         Ok(SigningKey { tenant: tenant.clone(), kid, public, sealed, created_at: self.clock.now() })
     }
 }

@@ -9,6 +9,7 @@ mod memory;
 mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
+mod sealing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

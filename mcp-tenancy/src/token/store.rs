@@ -21,7 +21,8 @@ pub struct SigningKey {
     pub kid: String,
     /// The Ed25519 public key, 32 bytes.
     pub public: Vec<u8>,
-    /// The PKCS #8 private key, sealed by the [`MasterKey`](mcp_core::key::MasterKey).
+    /// The PKCS #8 private key, sealed by the tenant's [data key](mcp_core::key::DataKeys), or, in a row from
+    /// before there were data keys, by the [`MasterKey`](mcp_core::key::MasterKey) itself.
     pub sealed: Vec<u8>,
     /// When it was made.
     pub created_at: Timestamp,

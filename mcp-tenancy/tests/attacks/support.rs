@@ -14,7 +14,7 @@ use mcp_core::{
     Error, PlatformScope, Scope,
     audit::{AuditRecord, Chain, DenialLog},
     clock::{Clock as _, ManualClock, Timestamp},
-    key::MasterKey,
+    key::{Column, Sealed},
     layer::RescueLayer,
     scope::{Permissions, Principal, PrincipalId, PrincipalKind, RequestId, TenantId},
 };
@@ -31,6 +31,8 @@ use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
 pub(crate) const ISSUER: &str = "https://platform.example";
 pub(crate) const AUDIENCE: &str = "https://platform.example/mcp";
+/// As the platform seals private keys; whoever renames it loses them.
+pub(crate) const PRIVATE_KEY: Column = Column::new("signing_key", "private_key");
 pub(crate) const NOW: i64 = 1_800_000_000;
 
 /// Keeps denials for a test to look at.
@@ -51,13 +53,12 @@ impl Denials {
 }
 
 pub(crate) struct World {
-    deps: TenancyDeps,
+    pub(crate) deps: TenancyDeps,
     pub(crate) tenancy: Tenancy,
     pub(crate) admin: PlatformScope,
     pub(crate) clock: ManualClock,
     pub(crate) denials: Arc<Denials>,
     pub(crate) signing_keys: MemorySigningKeyStore,
-    pub(crate) master: MasterKey,
     pub(crate) limiter: Arc<GcraLimiter>,
 }
 
@@ -78,10 +79,8 @@ impl World {
     pub(crate) async fn new() -> Self {
         let clock = ManualClock::new(Timestamp::from_micros(NOW * 1_000_000));
         let signing_keys = MemorySigningKeyStore::default();
-        let master = MasterKey::ephemeral().unwrap();
         let deps = TenancyDeps {
             signing_keys: Arc::new(signing_keys.clone()),
-            master: master.clone(),
             clock: Arc::new(clock.clone()),
             ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
         };
@@ -91,7 +90,7 @@ impl World {
             tenancy.create_tenant(&admin, NewTenant::new(tenant(id), id.to_uppercase())).await.unwrap();
         }
         let (denials, limiter) = (Arc::default(), Arc::default());
-        Self { deps, tenancy, admin, clock, denials, signing_keys, master, limiter }
+        Self { deps, tenancy, admin, clock, denials, signing_keys, limiter }
     }
 
     /// Another process on the same stores.
@@ -157,7 +156,10 @@ impl World {
     pub(crate) async fn stolen_key(&self, tenant_id: &str) -> (SigningKey, EncodingKey) {
         self.token(tenant_id).await;
         let stored = self.signing_keys.keys(&self.admin, &tenant(tenant_id)).await.unwrap().remove(0);
-        let private = self.master.open(&stored.sealed, &[tenant_id, &stored.kid]).unwrap();
+        let service = Principal { kind: PrincipalKind::Service, ..principal("thief") };
+        let scope = Scope::new(tenant(tenant_id), Arc::new(service));
+        let sealed = Sealed::from_stored(stored.sealed.clone()).unwrap();
+        let private = self.deps.data_keys.open(&scope, PRIVATE_KEY.row(&stored.kid), &sealed).await.unwrap();
         (stored, EncodingKey::from_ed_der(private.expose()))
     }
 
