@@ -31,7 +31,6 @@ pub mod event;
 pub mod http_api;
 pub mod key;
 pub mod layer;
-#[cfg(feature = "sql")]
 pub mod lease;
 pub mod limit;
 pub mod scope;
