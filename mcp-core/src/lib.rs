@@ -33,6 +33,7 @@ pub mod key;
 pub mod layer;
 pub mod lease;
 pub mod limit;
+pub mod redact;
 pub mod scope;
 #[cfg(feature = "sql")]
 pub mod sql;

@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod operators;
+mod pii;
 mod support;
 mod tenant_boundary;
 mod tokens;
