@@ -33,6 +33,8 @@ pub mod key;
 pub mod layer;
 pub mod lease;
 pub mod limit;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod redact;
 pub mod scope;
 #[cfg(feature = "sql")]
