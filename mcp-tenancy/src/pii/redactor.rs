@@ -82,7 +82,8 @@ fn normal(kind: PiiKind, value: &str) -> String {
     }
 }
 
-/// Redacts by the policies of tenants. Never blocks and keeps no text; a megabyte takes some ten milliseconds.
+/// Redacts by the policies of tenants. It keeps no text and waits for nothing, but it takes time in proportion to the
+/// text: give it large ones off the threads that serve others.
 #[derive(Debug)]
 pub struct PiiRedactor {
     policies: Arc<PiiPolicies>,
