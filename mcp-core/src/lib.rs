@@ -31,11 +31,11 @@ pub mod event;
 pub mod http_api;
 pub mod key;
 pub mod layer;
-#[cfg(feature = "sql")]
 pub mod lease;
 pub mod limit;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod redact;
 pub mod scope;
 #[cfg(feature = "sql")]
 pub mod sql;

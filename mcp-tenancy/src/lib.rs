@@ -79,6 +79,7 @@ pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod operator;
+pub mod pii;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_cases;
+mod audit_export_cases;
 mod bus;
 mod cancel;
 mod data_keys;

@@ -5,6 +5,7 @@
 mod api_keys;
 mod operators;
 mod sealed_keys;
+mod pii;
 mod support;
 mod tenant_boundary;
 mod tokens;
