@@ -11,7 +11,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mcp_core::{Result, Scope, scope::{PrincipalId, TenantId}};
+use mcp_core::{
+    Result, Scope,
+    scope::{PrincipalId, TenantId},
+};
 use mcp_tenancy::{
     conformance::{
         self, Check, POLICY, POLICY_STORE, REFERENCE_CEDAR, REFERENCE_REGO, REFERENCE_REGO_V0, ROLE_STORE,
@@ -147,9 +150,8 @@ impl PolicyStore for SloppyPolicies {
 
 #[tokio::test]
 async fn a_sloppy_policy_store_is_found_out() {
-    let report = conformance::run(POLICY_STORE, async || {
-        Arc::new(SloppyPolicies::default()) as Arc<dyn PolicyStore>
-    });
+    let report =
+        conformance::run(POLICY_STORE, async || Arc::new(SloppyPolicies::default()) as Arc<dyn PolicyStore>);
     let report = report.await;
     for promise in [
         "a_number_is_one_text",

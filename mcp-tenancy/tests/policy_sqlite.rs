@@ -56,7 +56,8 @@ async fn kept_in<T: ?Sized>(mode: IsolationMode, suite: &[Check<T>], store: impl
 #[tokio::test]
 async fn role_store_in_every_mode() {
     for mode in [IsolationMode::Database, IsolationMode::Row] {
-        kept_in(mode, ROLE_STORE, |kernel| Arc::new(SqliteRoleStore::new(kernel)) as Arc<dyn RoleStore>).await;
+        kept_in(mode, ROLE_STORE, |kernel| Arc::new(SqliteRoleStore::new(kernel)) as Arc<dyn RoleStore>)
+            .await;
     }
 }
 

@@ -108,7 +108,8 @@ async fn a_policy_written_for_an_opa_runs_as_it_is() {
     let ask = async |tenant: &str, user: &str, role: Option<&str>, method: &str, kind: &str| {
         let scope = scope(tenant, user, &[]);
         let roles = role.map(name).into_iter().collect();
-        let access = Access::new(Action::constant("contexts:read"), Resource::of(&scope, kind, "c1").unwrap());
+        let access =
+            Access::new(Action::constant("contexts:read"), Resource::of(&scope, kind, "c1").unwrap());
         let granted = Granted { roles, ..Granted::default() };
         let request = PolicyRequest::new(&scope, &granted, access.with("method", method));
         decide(&*policy, &scope, &request).await.unwrap()
@@ -137,7 +138,10 @@ async fn a_version_goes_from_draft_to_decision_and_back() {
     let world = World::new();
     let admin = scope("acme", "boss", &["policies:*"]);
     let (user, other) = (scope("acme", "u1", &["tools:call"]), scope("globex", "u1", &["tools:call"]));
-    assert!(world.may(&user, CALL, "tool").await && !world.may(&user, Action::constant("audit:read"), "tool").await);
+    assert!(
+        world.may(&user, CALL, "tool").await
+            && !world.may(&user, Action::constant("audit:read"), "tool").await
+    );
 
     let broken = "permit (principal, action, resource)\nwhen { context.permited };";
     let draft = world.admin.draft(&admin, NewPolicy::new(cedar(broken))).await.unwrap().head;
@@ -189,7 +193,10 @@ async fn who_may_not_is_refused_and_who_may_is_never_locked_out() {
     let nothing = "forbid (principal, action, resource);";
     let version = world.activate(&admin, cedar(nothing), 0).await;
     assert!(!world.may(&admin, CALL, "tool").await);
-    assert_eq!(world.admin.activate(&nobody, 0, version).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert_eq!(
+        world.admin.activate(&nobody, 0, version).await.unwrap_err().kind(),
+        ErrorKind::PermissionDenied
+    );
     world.admin.deactivate(&admin, version).await.unwrap();
     assert!(world.may(&admin, CALL, "tool").await);
 }
@@ -247,7 +254,10 @@ async fn roles_count_for_credentials_that_use_them() {
 
     let read = Action::constant("contexts:read");
     assert!(world.may(&scope("acme", "u1", &["roles:use"]), read.clone(), "context").await);
-    assert!(!world.may(&scope("acme", "u1", &["tools:call"]), read.clone(), "context").await, "a narrow key grew");
+    assert!(
+        !world.may(&scope("acme", "u1", &["tools:call"]), read.clone(), "context").await,
+        "a narrow key grew"
+    );
     assert!(!world.may(&scope("globex", "u1", &["roles:use"]), read.clone(), "context").await);
     world.roles.unassign(&boss, &user, &name("editor")).await.unwrap();
     assert!(!world.may(&scope("acme", "u1", &["roles:use"]), read, "context").await, "taking a role is late");
@@ -279,7 +289,8 @@ async fn nobody_gives_what_they_do_not_have() {
 #[tokio::test]
 async fn a_policy_that_runs_too_long_is_stopped_and_denies() {
     let text = "package a\ndeny if { some x in numbers.range(1, 3000); some y in numbers.range(1, 3000); x * y == 0.5 }\nallow := true";
-    let policy = Compiler::new().unwrap().with_rego().compile(&PolicyText::new(Language::Rego, text)).unwrap();
+    let policy =
+        Compiler::new().unwrap().with_rego().compile(&PolicyText::new(Language::Rego, text)).unwrap();
     let acme = scope("acme", "u1", &["*"]);
     let access = Access::new(CALL, Resource::of(&acme, "tool", "x").unwrap());
     let request = PolicyRequest::new(&acme, &Granted::default(), access);

@@ -48,7 +48,8 @@ async fn a_number_is_one_text(store: Store) -> Outcome {
     ensure_eq(&made.head.author, &scope.principal().id, "the author")?;
     ensure_eq(store.version(&scope, 1).await?, Some(made), "what is read")?;
     let drafts = join_all((0..8).map(|n| store.draft(&scope, text(&format!("text {n}"))))).await;
-    let mut numbers = drafts.into_iter().map(|made| made.map(|made| made.head.version)).collect::<Result<Vec<_>, _>>()?;
+    let mut numbers =
+        drafts.into_iter().map(|made| made.map(|made| made.head.version)).collect::<Result<Vec<_>, _>>()?;
     numbers.sort_unstable();
     ensure_eq(numbers, (2..10).collect(), "the numbers of eight drafts at once")?;
 
@@ -106,7 +107,8 @@ async fn only_what_is_valid_decides(store: Store) -> Outcome {
     let active = store.version(&scope, version).await?.map(|version| version.head.state);
     ensure_eq(active, Some(PolicyState::Active), "the state of what is active")?;
     ensure_error(store.activate(&scope, 99, version).await, ErrorKind::NotFound, "activating no version")?;
-    ensure_error(store.mark_validated(&scope, 99).await, ErrorKind::NotFound, "validating no version").map(drop)
+    ensure_error(store.mark_validated(&scope, 99).await, ErrorKind::NotFound, "validating no version")
+        .map(drop)
 }
 
 async fn no_lost_activation(store: Store) -> Outcome {

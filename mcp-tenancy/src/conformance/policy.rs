@@ -43,7 +43,12 @@ fn acme() -> Result<Scope, Failure> {
     Ok(scope_of(TENANTS[0])?)
 }
 
-fn request(scope: &Scope, role: Option<&str>, action: Action, locked: Value) -> Result<PolicyRequest, Failure> {
+fn request(
+    scope: &Scope,
+    role: Option<&str>,
+    action: Action,
+    locked: Value,
+) -> Result<PolicyRequest, Failure> {
     let roles = role.map(RoleName::parse).transpose()?.into_iter().collect();
     let mut resource = Resource::of(scope, "context", "c1")?;
     if !locked.is_null() {
@@ -103,7 +108,10 @@ async fn decisions_are_explained(engine: Engine) -> Outcome {
     let scope = acme()?;
     let allowed = request(&scope, Some("viewer"), READ, Value::Null)?;
     let allowed = decide(&*engine, &scope, &allowed).await?;
-    ensure(allowed.allowed && !allowed.reasons.is_empty(), format!("an allowance says nothing: {allowed:?}"))?;
+    ensure(
+        allowed.allowed && !allowed.reasons.is_empty(),
+        format!("an allowance says nothing: {allowed:?}"),
+    )?;
     ensure_eq(allowed.errors.len(), 0, "the errors of an allowance")?;
     let denied = request(&scope, Some("admin"), WRITE, json!(true))?;
     let denied = decide(&*engine, &scope, &denied).await?;

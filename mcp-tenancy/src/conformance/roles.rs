@@ -87,7 +87,9 @@ async fn tenants_are_kept_apart(store: Store) -> Outcome {
 
 async fn no_lost_update(store: Store) -> Outcome {
     let scope = acme()?;
-    let made = join_all((0..6).map(|_| async { store.put(&scope, new("r", &[], &[])?, 0).await.map_err(Failure::from) }));
+    let made = join_all(
+        (0..6).map(|_| async { store.put(&scope, new("r", &[], &[])?, 0).await.map_err(Failure::from) }),
+    );
     ensure_eq(made.await.iter().filter(|made| made.is_ok()).count(), 1, "how many made the same role")?;
     let write = async |n: usize| {
         let mut role = new("r", &[], &[])?;
@@ -137,7 +139,8 @@ async fn no_circle_however_many_change(store: Store) -> Outcome {
         store.put(&scope, new(&format!("d{n}"), &[], &[&format!("d{}", n - 1)])?, 0).await?;
     }
     let deeper = new("deeper", &[], &[&format!("d{}", MAX_DEPTH - 1)])?;
-    ensure_error(store.put(&scope, deeper, 0).await, ErrorKind::Conflict, "a chain that is too long").map(drop)
+    ensure_error(store.put(&scope, deeper, 0).await, ErrorKind::Conflict, "a chain that is too long")
+        .map(drop)
 }
 
 async fn nothing_dangles(store: Store) -> Outcome {
@@ -152,7 +155,8 @@ async fn nothing_dangles(store: Store) -> Outcome {
     ensure_eq(store.granted(&scope, &robot).await?, Granted::default(), "what a deleted role grants")?;
     store.put(&scope, new("base", &["*"], &[])?, 0).await?;
     ensure_eq(store.held(&scope, &robot).await?.len(), 0, "who has a new role of an old name")?;
-    ensure_error(store.delete(&scope, &name("gone")?, 1).await, ErrorKind::NotFound, "deleting no role").map(drop)
+    ensure_error(store.delete(&scope, &name("gone")?, 1).await, ErrorKind::NotFound, "deleting no role")
+        .map(drop)
 }
 
 async fn giving_and_taking_are_idempotent(store: Store) -> Outcome {

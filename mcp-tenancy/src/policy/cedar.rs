@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::{
     Bounded, Decision, Policy, PolicyRequest,
     language::{bad, place},
+    shape::{self, Syntax},
 };
 
 /// The schema that is shipped; see the file for what it declares.
@@ -79,6 +80,7 @@ impl CedarPolicy {
     /// # Errors
     /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) that names line and column.
     pub fn parse(text: &str, schema: &CedarSchema) -> Result<Self> {
+        shape::check(Syntax::Cedar, text).map_err(|deep| bad("text", deep.to_string()))?;
         let policies = PolicySet::from_str(text).map_err(|errors| {
             let named: Vec<_> =
                 errors.iter().take(NAMED_ERRORS).map(|error| located("the policy", text, error)).collect();
@@ -285,12 +287,20 @@ mod tests {
         assert!(action.contains("tools:cal"), "{action}");
         refused("permit (principal == ?principal, action, resource);");
         refused("// nothing");
-        let deep = format!(
-            "permit (principal, action, resource) when {{ {}true{} }};",
-            "(".repeat(20_000),
-            ")".repeat(20_000)
-        );
-        refused(&deep);
+        // What is just not too deep is parsed and validated, whatever it says.
+        for (open, close) in
+            [("(", ")"), ("!", ""), ("-", ""), ("true && ", ""), ("if true then true else ", ""), ("[", "]")]
+        {
+            for count in [20, 70, 290, 20_000] {
+                let text = format!(
+                    "permit (principal, action, resource) when {{ {}true{} }};",
+                    open.repeat(count),
+                    close.repeat(count)
+                );
+                let parsed = CedarPolicy::parse(&text, &CedarSchema::shipped().unwrap());
+                assert!(count < 20_000 || parsed.is_err(), "{open}");
+            }
+        }
     }
 
     #[test]

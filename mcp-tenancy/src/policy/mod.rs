@@ -35,6 +35,8 @@ mod rego;
 mod request;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
+#[cfg(any(feature = "cedar", feature = "rego"))]
+mod shape;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

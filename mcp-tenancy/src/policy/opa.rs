@@ -67,7 +67,10 @@ impl OpaConfig {
 
 impl fmt::Debug for OpaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpaConfig").field("path", &self.path).field("revision", &self.revision).finish_non_exhaustive()
+        f.debug_struct("OpaConfig")
+            .field("path", &self.path)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,7 +168,8 @@ impl OpaPolicy {
         if let Some(bearer) = &self.config.bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", bearer.expose()));
         }
-        let request = request.body(Bytes::from(body)).map_err(|error| away("is misconfigured").with_source(error))?;
+        let request =
+            request.body(Bytes::from(body)).map_err(|error| away("is misconfigured").with_source(error))?;
         let response =
             self.client.send(request).await.map_err(|error| away("does not answer").with_source(error))?;
         if response.status() != StatusCode::OK {
@@ -232,9 +236,7 @@ fn denials(value: &Value) -> Option<Decision> {
         Value::Null | Value::Bool(false) => None,
         Value::Array(values) => (!values.is_empty()).then(|| Decision::deny(values.iter().map(named))),
         // A set of messages may come as an object of them.
-        Value::Object(values) => {
-            (!values.is_empty()).then(|| Decision::deny(values.values().map(named)))
-        }
+        Value::Object(values) => (!values.is_empty()).then(|| Decision::deny(values.values().map(named))),
         other => Some(Decision::deny([named(other)])),
     }
 }
@@ -257,13 +259,17 @@ mod tests {
         let nothing = Some(Decision::deny::<String>([]));
         assert_eq!(decided(r#"{"result": true}"#), Some(Decision::allow(["opa"])));
         assert_eq!(decided(r#"{"result": {"allow": true, "deny": []}}"#), Some(Decision::allow(["opa"])));
-        for undecided in ["{}", r#"{"result": false}"#, r#"{"result": {}}"#, r#"{"result": {"allow": "true"}}"#] {
+        for undecided in
+            ["{}", r#"{"result": false}"#, r#"{"result": {}}"#, r#"{"result": {"allow": "true"}}"#]
+        {
             assert_eq!(decided(undecided), nothing, "{undecided}");
         }
         let denied = decided(r#"{"result": {"allow": true, "deny": ["locked"]}}"#);
         assert_eq!(denied, Some(Decision::deny(["locked"])));
         assert_eq!(decided(r#"{"result": {"allow": true, "deny": true}}"#), Some(Decision::deny(["opa"])));
-        for garbage in ["[]", "true", "null", r#"{"result": 1}"#, r#"{"result": "true"}"#, r#"{"result": null}"#] {
+        for garbage in
+            ["[]", "true", "null", r#"{"result": 1}"#, r#"{"result": "true"}"#, r#"{"result": null}"#]
+        {
             assert_eq!(decided(garbage), None, "{garbage}");
         }
     }

@@ -19,6 +19,7 @@ use super::{
     Bounded, Decision, Language, Policy, PolicyText,
     input::input,
     language::{MAX_TEXT, bad},
+    shape::{self, Syntax},
 };
 
 /// Longest one evaluation may take.
@@ -55,6 +56,7 @@ impl RegoPolicy {
     /// [`InvalidInput`](ErrorKind::InvalidInput) that names line and column, and for a module without a rule
     /// `allow`.
     pub fn parse(policy: &PolicyText) -> Result<Self> {
+        shape::check(Syntax::Rego, &policy.text).map_err(|deep| bad("text", deep.to_string()))?;
         let mut engine = Engine::new();
         engine.set_rego_v0(policy.language == Language::RegoV0);
         engine.set_policy_length_config(lengths());
@@ -68,10 +70,10 @@ impl RegoPolicy {
             return Err(bad("text", "the package must have a plain name, as in `package mcp.authz`"));
         }
         let (allow, deny) = (format!("{package}.allow"), format!("{package}.deny"));
-        if !declared(&engine, &allow)? {
+        if !declared(&engine, "allow")? {
             return Err(bad("text", format!("the module has no rule `allow`, which is asked as `{allow}`")));
         }
-        let deny = declared(&engine, &deny)?.then_some(deny);
+        let deny = declared(&engine, "deny")?.then_some(deny);
         let data = serde_json::Value::Object(policy.data.clone());
         engine.add_data(Value::from(data)).map_err(|error| bad("data", error.to_string()))?;
         for rule in [Some(&allow), deny.as_ref()].into_iter().flatten() {
@@ -228,10 +230,22 @@ mod tests {
             let text = format!("package a\nallow if {}1{}", open.repeat(3000), close.repeat(3000));
             refused(Language::Rego, &text);
         }
-        for chain in [".a", "[0]", " + 1", " | {1}", "(1)"] {
-            // Either way it must answer.
-            let text = format!("package a\nallow if input{}", chain.repeat(10_000));
-            let _ = RegoPolicy::parse(&PolicyText::new(Language::Rego, text));
+        // What is just not too deep is parsed and evaluated.
+        for (open, close) in
+            [("(", ")"), ("[", "]"), ("- ", ""), ("1 + ", ""), ("{1} | ", ""), ("input[", "]")]
+        {
+            for count in [20, 50, 95] {
+                let text = format!("package a\nallow if {}1{}", open.repeat(count), close.repeat(count));
+                if let Ok(policy) = RegoPolicy::parse(&PolicyText::new(Language::Rego, text)) {
+                    policy.rules.decide(serde_json::json!({}));
+                }
+            }
+        }
+        for chain in [".a", "[0]"] {
+            let text = format!("package a\nallow if input{}", chain.repeat(95));
+            if let Ok(policy) = RegoPolicy::parse(&PolicyText::new(Language::Rego, text)) {
+                policy.rules.decide(serde_json::json!({}));
+            }
         }
     }
 }

@@ -93,7 +93,11 @@ impl<'a> Bounded<'a> {
             return Err(Decision::deny([TENANT_BOUNDARY]));
         }
         let access = &request.access;
-        if access.context.values().chain(access.resource.attributes.values()).any(|value| nests(value, MAX_DEPTH))
+        if access
+            .context
+            .values()
+            .chain(access.resource.attributes.values())
+            .any(|value| nests(value, MAX_DEPTH))
         {
             return Err(Decision::deny([REQUEST_TOO_LARGE]));
         }
