@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use mcp_core::{
     Result, Scope,
+    conformance::scope_of,
     scope::{PrincipalId, TenantId},
 };
 use mcp_tenancy::{
@@ -20,8 +21,8 @@ use mcp_tenancy::{
         self, Check, POLICY, POLICY_STORE, REFERENCE_CEDAR, REFERENCE_REGO, REFERENCE_REGO_V0, ROLE_STORE,
     },
     policy::{
-        Bounded, Compiler, Decision, Language, MemoryPolicyStore, NewPolicy, Policy, PolicyHead, PolicyStore,
-        PolicyText, PolicyVersion,
+        AllOf, Bounded, Compiler, Decision, Language, MemoryPolicyStore, NewPolicy, Policy, PolicyHead,
+        PolicyStore, PolicyText, PolicyVersion, TenantPolicies,
     },
     role::{Granted, MemoryRoleStore, NewRole, Role, RoleName, RoleStore},
     tenant::Page,
@@ -62,6 +63,29 @@ async fn rego_policy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rego_v0_policy() {
     kept(POLICY, async || compiled(Language::RegoV0, REFERENCE_REGO_V0)).await;
+}
+
+/// What stands around engines keeps what they promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrapped_policies() {
+    kept(POLICY, async || {
+        let above = "@id(\"all\") permit (principal, action, resource);";
+        let both = vec![compiled(Language::Cedar, above), compiled(Language::Cedar, REFERENCE_CEDAR)];
+        Arc::new(AllOf::new(both)) as Arc<dyn Policy>
+    })
+    .await;
+    kept(POLICY, async || {
+        let store = Arc::new(MemoryPolicyStore::default());
+        for tenant in conformance::TENANTS {
+            let scope = scope_of(tenant).unwrap();
+            let new = NewPolicy::new(PolicyText::new(Language::Cedar, REFERENCE_CEDAR));
+            let version = store.draft(&scope, new).await.unwrap().head.version;
+            store.mark_validated(&scope, version).await.unwrap();
+            store.activate(&scope, version, 0).await.unwrap();
+        }
+        Arc::new(TenantPolicies::new(store, Compiler::new().unwrap())) as Arc<dyn Policy>
+    })
+    .await;
 }
 
 /// A role store for one tenant, whoever asks, that looks at no version and lets roles be deleted under those

@@ -13,10 +13,11 @@
 //! - [`TenantPolicies`]: each tenant under the version it has activated.
 //!
 //! Policies are data of a tenant: [`PolicyAdmin`] writes, validates, tries ([`DryRun`]) and activates them,
-//! a [`PolicyStore`] keeps them. [`PolicyAuthorizer`] puts it all behind
+//! a [`PolicyStore`] keeps them. [`Authorization`] puts it all together, behind
 //! [`Authorizer`](mcp_core::access::Authorizer), [`AuthorizeLayer`](crate::layer::AuthorizeLayer) on the wire.
 
 mod admin;
+mod authorization;
 mod authorizer;
 #[cfg(feature = "cedar")]
 mod cedar;
@@ -44,6 +45,7 @@ mod tenants;
 mod version;
 
 pub use admin::{Changed, DryRun, PolicyAdmin, READ_POLICIES, WRITE_POLICIES};
+pub use authorization::{Authorization, AuthorizationDeps};
 pub use authorizer::PolicyAuthorizer;
 #[cfg(feature = "cedar")]
 pub use cedar::{CedarPolicy, CedarSchema};
