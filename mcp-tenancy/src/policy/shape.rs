@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// Deepest brackets within each other.
-const MAX_NESTING: usize = 24;
+/// Deepest brackets within each other. The parser of Rego tries twice what begins with a bracket, so that each
+/// level doubles its time.
+const MAX_NESTING_CEDAR: usize = 24;
+const MAX_NESTING_REGO: usize = 8;
 /// Most operators, dots, brackets and words like `not` that stand in one expression, those around it counted
 /// too: each may be one level of the tree that a parser makes. The engine of Rego recurses in larger steps.
 const MAX_PARTS_CEDAR: usize = 300;
@@ -78,13 +80,13 @@ impl Scan {
     }
 
     fn complaint(&self, syntax: Syntax) -> Option<&'static str> {
-        if self.parts.len() > MAX_NESTING + 1 {
-            return Some("brackets nest deeper than 24 levels");
-        }
-        let parts: usize = self.parts.iter().sum();
+        let (nesting, parts) = (self.parts.len() - 1, self.parts.iter().sum::<usize>());
         match syntax.is_cedar() {
-            true => (parts > MAX_PARTS_CEDAR).then_some("the expression has more than 300 parts; split it"),
-            false => (parts > MAX_PARTS_REGO).then_some("the expression has more than 100 parts; split it"),
+            true if nesting > MAX_NESTING_CEDAR => Some("brackets nest deeper than 24 levels"),
+            true if parts > MAX_PARTS_CEDAR => Some("the expression has more than 300 parts; split it"),
+            false if nesting > MAX_NESTING_REGO => Some("brackets nest deeper than 8 levels"),
+            false if parts > MAX_PARTS_REGO => Some("the expression has more than 100 parts; split it"),
+            _ => None,
         }
     }
 }
@@ -220,6 +222,6 @@ mod tests {
         assert!(check(Syntax::Rego, &"(# )\n".repeat(30)).is_err());
         assert!(check(Syntax::Rego, &"[\")\", ".repeat(30)).is_err());
         let error = check(Syntax::Rego, &format!("package a\nx := {}", "(".repeat(30))).unwrap_err();
-        assert_eq!((error.line, error.column), (2, 30));
+        assert_eq!((error.line, error.column), (2, 14));
     }
 }
