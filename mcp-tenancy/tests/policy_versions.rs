@@ -354,7 +354,7 @@ const PIECES: [&str; 12] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever a tenant activates: what another tenant may do stays what it was, and what belongs to another
     /// tenant stays out of reach.

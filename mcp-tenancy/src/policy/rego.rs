@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Longest one evaluation may take.
-const TIME_LIMIT: Duration = Duration::from_millis(50);
+const TIME_LIMIT: Duration = Duration::from_millis(200);
 /// Steps of the interpreter between two looks at the clock.
 const STEPS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 /// Evaluations of one policy at the same time, each on an engine of its own: one that is shared is slower
@@ -36,7 +36,7 @@ const FILE: &str = "policy.rego";
 ///
 /// Allowed is what its rule `allow` makes `true` and its rule `deny`, where it has one, does not deny: `deny`
 /// denies by anything but `false`, undefined and an empty set, and the messages of `deny[message]` become the
-/// reasons. An error while it is evaluated denies, as does taking longer than 50 ms.
+/// reasons. An error while it is evaluated denies, as does taking longer than 200 ms.
 pub struct RegoPolicy {
     rules: Arc<Rules>,
     workers: Semaphore,
