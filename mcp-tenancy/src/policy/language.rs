@@ -143,17 +143,19 @@ impl Compiler {
     /// [`Unsupported`](ErrorKind::Unsupported) for a language that is not switched on.
     pub fn compile(&self, policy: &PolicyText) -> Result<Arc<dyn Policy>> {
         policy.check_size()?;
-        match policy.language {
-            #[cfg(feature = "cedar")]
-            Language::Cedar => Ok(Arc::new(super::CedarPolicy::parse(&policy.text, &self.schema)?)),
-            #[cfg(feature = "rego")]
-            Language::Rego | Language::RegoV0 if self.rego => Ok(Arc::new(super::RegoPolicy::parse(policy)?)),
-            other => Err(Error::new(
-                ErrorKind::Unsupported,
-                "policy.compile",
-                format!("policies in `{other}` are not switched on here; ask the platform's operator"),
-            )),
+        #[cfg(feature = "cedar")]
+        if policy.language == Language::Cedar {
+            return Ok(Arc::new(super::CedarPolicy::parse(&policy.text, &self.schema)?));
         }
+        #[cfg(feature = "rego")]
+        if self.rego && matches!(policy.language, Language::Rego | Language::RegoV0) {
+            return Ok(Arc::new(super::RegoPolicy::parse(policy)?));
+        }
+        let message = format!(
+            "policies in `{}` are not switched on here; ask the platform's operator",
+            policy.language
+        );
+        Err(Error::new(ErrorKind::Unsupported, "policy.compile", message))
     }
 }
 

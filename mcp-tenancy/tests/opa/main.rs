@@ -1,7 +1,7 @@
 //! Policies at a server that speaks OPA's protocol: the suite of engines, and that a server which is away,
 //! slow or lying gets nobody in. The server decides by regorus; a real OPA is a program we do not ship.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not test functions")]
 
 mod server;
 
