@@ -24,7 +24,11 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
             sql: include_str!("../migrations/sqlite/0002_operator_keys.sql"),
         },
     ],
-    tenant: &[],
+    tenant: &[Migration {
+        version: 3,
+        name: "roles, policies",
+        sql: include_str!("../migrations/sqlite/0003_policy.sql"),
+    }],
 };
 
 /// What this crate stores in PostgreSQL, for `PgKernel::install` and `PgKernel::connect`.
@@ -43,7 +47,11 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             sql: include_str!("../migrations/postgres/0002_operator_keys.sql"),
         },
     ],
-    tenant: &[],
+    tenant: &[Migration {
+        version: 3,
+        name: "roles, policies",
+        sql: include_str!("../migrations/postgres/0003_policy.sql"),
+    }],
 };
 
 /// What is written beside a change, in its transaction: `tenant.suspend` of `tenant/acme` becomes an audit

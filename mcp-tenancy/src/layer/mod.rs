@@ -1,10 +1,12 @@
 //! The tower layers that apply all this. They need only `tower` and `http`, and are generic over bodies.
 //!
-//! Outermost first: [`AuthenticateLayer`], [`TenantLayer`], [`RateLimitLayer`]; all of them inside the
-//! rescue layer of `mcp_core::layer`, which turns their errors into responses. For what works above tenants:
+//! Outermost first: [`AuthenticateLayer`], [`TenantLayer`], [`RateLimitLayer`], and, where the request tells
+//! what it is for, [`AuthorizeLayer`]; all of them inside the rescue layer of `mcp_core::layer`, which turns
+//! their errors into responses. For what works above tenants:
 //! [`AuthenticateOperatorLayer`], then [`OperatorRateLimitLayer`].
 
 mod authenticate;
+mod authorize;
 mod denial;
 mod operator;
 mod operator_rate_limit;
@@ -13,6 +15,7 @@ mod stream_guard;
 mod tenant;
 
 pub use authenticate::{Authenticate, AuthenticateLayer};
+pub use authorize::{AccessOf, Authorize, AuthorizeLayer, endpoint};
 pub use operator::{AuthenticateOperator, AuthenticateOperatorLayer};
 pub use operator_rate_limit::{OperatorRateLimit, OperatorRateLimitLayer};
 pub use rate_limit::{RateLimit, RateLimitLayer};

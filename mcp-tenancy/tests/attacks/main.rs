@@ -4,8 +4,9 @@
 
 mod api_keys;
 mod operators;
-mod sealed_keys;
 mod pii;
+mod policies;
+mod sealed_keys;
 mod support;
 mod tenant_boundary;
 mod tokens;
