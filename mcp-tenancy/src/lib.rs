@@ -7,7 +7,8 @@
 //!
 //! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
 //! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
-//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits. What is inside finds a
+//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits; how much a tenant may use in a
+//! day or month is said by [`quota`]s. What is inside finds a
 //! [`Scope`](mcp_core::Scope) in the request's extensions and cannot be reached without one. Requests of
 //! [`operator`]s, who act above tenants, go through layers of their own.
 //!
@@ -78,6 +79,7 @@ pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod operator;
+pub mod quota;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

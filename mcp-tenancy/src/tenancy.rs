@@ -16,6 +16,7 @@ use crate::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
+    quota::{MemoryQuotaStore, QuotaStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -40,7 +41,9 @@ pub struct TenancyDeps {
     pub operator_keys: Arc<dyn OperatorKeyStore>,
     /// Where signing keys are kept.
     pub signing_keys: Arc<dyn SigningKeyStore>,
-    /// What seals their private halves.
+    /// Where quotas, and what was used of them, are kept.
+    pub quotas: Arc<dyn QuotaStore>,
+    /// What seals the private halves of signing keys.
     pub master: MasterKey,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -62,6 +65,7 @@ impl TenancyDeps {
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
+            quotas: Arc::new(MemoryQuotaStore::default()),
             master: MasterKey::ephemeral()?,
             clock: Arc::new(SystemClock),
             tokens,
@@ -84,6 +88,7 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            quotas: Arc::new(crate::quota::SqliteQuotaStore::new(kernel.clone(), Default::default())),
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -107,6 +112,7 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            quotas: Arc::new(crate::quota::PostgresQuotaStore::new(kernel.clone(), Default::default())),
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -125,6 +131,7 @@ pub struct Tenancy {
     keys: Arc<dyn KeyStore>,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
     signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) quotas: Arc<dyn QuotaStore>,
     pub(crate) clock: Arc<dyn Clock>,
     directory: Arc<TenantDirectory>,
     issuer: TokenIssuer,
@@ -169,6 +176,7 @@ impl Tenancy {
             keys: deps.keys,
             operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
+            quotas: deps.quotas,
             clock: deps.clock,
             directory,
             issuer,
