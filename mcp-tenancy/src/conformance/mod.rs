@@ -19,6 +19,7 @@
 mod api_keys;
 mod limits;
 mod operator_keys;
+mod quotas;
 mod signing_keys;
 mod tenants;
 
@@ -34,6 +35,7 @@ use mcp_core::{
 pub use api_keys::KEY_STORE;
 pub use limits::RATE_LIMITER;
 pub use operator_keys::OPERATOR_KEY_STORE;
+pub use quotas::{QUOTA_NOON, QUOTA_STORE, QUOTA_TENANTS, QuotaHarness};
 pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
 

@@ -14,7 +14,7 @@ use mcp_core::{
     limit::{Decision, Limit, RateLimiter},
 };
 use redis::{
-    Client, RedisError, Script,
+    Client, Cmd, RedisError, RedisResult, Script, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
@@ -23,6 +23,8 @@ use super::cell::{Rate, strictest};
 /// Longest a limit may take from used up to whole again, in microseconds (71 years): so that every number
 /// in the script stays below 2^53.
 const MAX_SPAN: u64 = 1 << 51;
+/// What decides.
+const SCRIPT: &str = include_str!("redis.lua");
 /// The hash tag of what works above tenants; no tenant can have this id.
 const PLATFORM: &str = "platform";
 
@@ -62,7 +64,8 @@ pub struct RedisLimiter {
     client: Client,
     prefix: String,
     timeout: Duration,
-    script: Script,
+    /// Names the script.
+    hash: String,
     connection: Mutex<Connection>,
 }
 
@@ -85,8 +88,8 @@ impl RedisLimiter {
         }
         let client = Client::open(config.url.expose().as_str()).map_err(|_| bad_url())?;
         let connection = Mutex::new(Connection { manager: connect(&client, config.timeout)?, number: 0 });
-        let script = Script::new(include_str!("redis.lua"));
-        Ok(Self { client, prefix: config.prefix, timeout: config.timeout, script, connection })
+        let hash = Script::new(SCRIPT).get_hash().to_owned();
+        Ok(Self { client, prefix: config.prefix, timeout: config.timeout, hash, connection })
     }
 
     async fn decide(&self, tag: &str, limits: &[Limit], cost: NonZeroU32) -> Result<Option<Decision>> {
@@ -95,8 +98,7 @@ impl RedisLimiter {
             return Ok(None);
         }
         let rates: Vec<_> = limits.iter().map(Rate::in_micros).collect();
-        let mut call = self.script.prepare_invoke();
-        call.arg(cost.get());
+        let (mut keys, mut figures) = (Vec::with_capacity(limits.len()), vec![cost.get().into()]);
         for (limit, rate) in limits.iter().zip(&rates) {
             let (interval, burst) = rate.micros_and_burst();
             if interval.checked_mul(burst).is_none_or(|span| span > MAX_SPAN) {
@@ -105,15 +107,37 @@ impl RedisLimiter {
                     "a limit must be whole again within 71 years; shorten its period or lower its burst",
                 ));
             }
-            call.key(format!("{}:limit:{{{tag}}}:{}", self.prefix, limit.key)).arg(interval).arg(burst);
+            keys.push(format!("{}:limit:{{{tag}}}:{}", self.prefix, limit.key));
+            figures.extend([interval, burst]);
         }
         let (mut manager, number) = self.connection();
-        match tokio::time::timeout(self.timeout, call.invoke_async::<Vec<i64>>(&mut manager)).await {
+        match tokio::time::timeout(self.timeout, self.ask(&mut manager, &keys, &figures)).await {
             Ok(answer) => read(&rates, cost, &answer.map_err(fault)?).map(Some),
             Err(_) => {
                 self.give_up(number);
                 Err(Error::unavailable("limit.check", "Redis did not answer in time"))
             }
+        }
+    }
+
+    /// Runs the script, sending its text only where Redis does not know it. The text runs at once, so that
+    /// nobody can make Redis forget it in between.
+    async fn ask(
+        &self,
+        manager: &mut ConnectionManager,
+        keys: &[String],
+        figures: &[u64],
+    ) -> RedisResult<Vec<i64>> {
+        let call = |verb: &str, script: &str| {
+            let mut call = Cmd::new();
+            call.arg(verb).arg(script).arg(keys.len()).arg(keys).arg(figures);
+            call
+        };
+        match call("EVALSHA", &self.hash).query_async(manager).await {
+            Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
+                call("EVAL", SCRIPT).query_async(manager).await
+            }
+            answered => answered,
         }
     }
 

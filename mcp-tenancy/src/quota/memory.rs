@@ -56,6 +56,14 @@ impl MemoryQuotaStore {
         Self { clock, config, tenants: Arc::default() }
     }
 
+    /// Counters and reservations remembered of a tenant now.
+    #[must_use]
+    pub fn remembered(&self, tenant: &TenantId) -> (usize, usize) {
+        self.of(tenant, |tenant| {
+            (tenant.counters.values().map(Counters::len).sum(), tenant.reservations.len())
+        })
+    }
+
     fn of<T>(&self, tenant: &TenantId, look: impl FnOnce(&mut Tenant) -> T) -> T {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         look(tenants.entry(tenant.clone()).or_default())
