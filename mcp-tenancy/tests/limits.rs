@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use mcp_core::{
     Error, ErrorKind, PlatformScope, Scope,
     audit::{AuditRecord, Chain, DenialLog},
@@ -93,15 +93,13 @@ async fn inside(request: Request<Inside>) -> Result<Response<Body>, Error> {
 /// The layer alone, around the inside; whose a request is says its scope.
 struct AtOnce {
     layer: TenantConcurrencyLayer,
-    denials: Arc<Denials>,
 }
 
 type Answer = Result<Response<mcp_core::layer::PermitBody<Body, mcp_tenancy::layer::InFlightPermit>>, Error>;
 
 impl AtOnce {
     fn new(max: u32) -> Self {
-        let denials = Arc::new(Denials::default());
-        Self { layer: TenantConcurrencyLayer::new(n(max), denials.clone()), denials }
+        Self { layer: TenantConcurrencyLayer::new(n(max), Arc::new(Denials::default())) }
     }
 
     fn send(&self, of: &str, what: Inside) -> BoxFuture<'static, Answer> {
@@ -241,7 +239,10 @@ struct World {
 impl World {
     async fn new(policy: &str) -> Self {
         let tokens = TokenConfig::new("https://platform.example", "https://platform.example/mcp");
-        let tenancy = Tenancy::open(TenancyDeps::memory(tokens).unwrap()).await.unwrap();
+        let mut deps = TenancyDeps::memory(tokens).unwrap();
+        // The test's minutes pass in a moment, in which nobody asks the store.
+        deps.directory.hold = Duration::from_secs(3600);
+        let tenancy = Tenancy::open(deps).await.unwrap();
         let admin = PlatformScope::new(PrincipalId::parse("operator").unwrap(), "a test");
         for id in ["acme", "beta"] {
             tenancy.create_tenant(&admin, NewTenant::new(tenant(id), id)).await.unwrap();
