@@ -7,10 +7,11 @@
 //!
 //! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
 //! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
-//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits. What is inside finds a
-//! [`Scope`](mcp_core::Scope) in the request's extensions and cannot be reached without one. What may be done
-//! there is decided by [`role`]s and [`policy`], in [`AuthorizeLayer`](layer::AuthorizeLayer) where the request
-//! tells. Requests of [`operator`]s, who act above tenants, go through layers of their own.
+//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits; how much a tenant may use in a
+//! day or month is said by [`quota`]s. What is inside finds a [`Scope`](mcp_core::Scope) in the request's
+//! extensions and cannot be reached without one. What may be done there is decided by [`role`]s and
+//! [`policy`], in [`AuthorizeLayer`](layer::AuthorizeLayer) where the request tells. Requests of
+//! [`operator`]s, who act above tenants, go through layers of their own.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -82,6 +83,7 @@ pub mod limit;
 pub mod operator;
 pub mod pii;
 pub mod policy;
+pub mod quota;
 pub mod role;
 #[cfg(feature = "http-api")]
 mod schema;

@@ -16,6 +16,7 @@ use crate::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
+    quota::{MemoryQuotaStore, QuotaStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -43,6 +44,8 @@ pub struct TenancyDeps {
     /// What seals what is a tenant's, such as the private halves of its signing keys. The constructors here
     /// keep data keys beside the tenants, wrapped by the master key; replace it for another vault.
     pub data_keys: Arc<DataKeys>,
+    /// Where quotas, and what was used of them, are kept.
+    pub quotas: Arc<dyn QuotaStore>,
     /// What opens signing keys from before there were data keys.
     pub master: MasterKey,
     /// Where the time comes from.
@@ -66,6 +69,7 @@ impl TenancyDeps {
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
+            quotas: Arc::new(MemoryQuotaStore::default()),
             data_keys: data_keys(Arc::new(MemoryDataKeyStore::default()), &master),
             master,
             clock: Arc::new(SystemClock),
@@ -89,6 +93,7 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            quotas: Arc::new(crate::quota::SqliteQuotaStore::new(kernel.clone(), Default::default())),
             data_keys: data_keys(Arc::new(mcp_core::key::SqliteDataKeyStore::new(kernel.clone())), &master),
             master,
             clock: Arc::new(SystemClock),
@@ -113,6 +118,7 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            quotas: Arc::new(crate::quota::PostgresQuotaStore::new(kernel.clone(), Default::default())),
             data_keys: data_keys(Arc::new(mcp_core::key::PostgresDataKeyStore::new(kernel.clone())), &master),
             master,
             clock: Arc::new(SystemClock),
@@ -137,6 +143,7 @@ pub struct Tenancy {
     keys: Arc<dyn KeyStore>,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
     signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) quotas: Arc<dyn QuotaStore>,
     pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     directory: Arc<TenantDirectory>,
@@ -187,6 +194,7 @@ impl Tenancy {
             keys: deps.keys,
             operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
+            quotas: deps.quotas,
             data_keys: deps.data_keys,
             clock: deps.clock,
             directory,

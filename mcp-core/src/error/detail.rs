@@ -22,6 +22,19 @@ pub enum Detail {
         /// Time until the limit is whole again.
         reset: Duration,
     },
+    /// A quota is used up.
+    Quota {
+        /// What is counted, as in `chat.tokens`.
+        meter: String,
+        /// `day` or `month`.
+        period: &'static str,
+        /// The amount of the whole period.
+        limit: u64,
+        /// What is left of it.
+        remaining: u64,
+        /// When the next period begins.
+        resets_at: crate::clock::Timestamp,
+    },
     /// A field of the input is at fault.
     Field {
         /// Path of the field, `limits.requests_per_minute` or `/messages/0/role`.
