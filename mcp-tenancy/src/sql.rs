@@ -23,6 +23,11 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
             name: "operator keys",
             sql: include_str!("../migrations/sqlite/0002_operator_keys.sql"),
         },
+        Migration {
+            version: 6,
+            name: "rotation of keys, refresh tokens, certificates, disabled principals",
+            sql: include_str!("../migrations/sqlite/0006_key_rotation.sql"),
+        },
     ],
     tenant: &[],
 };
@@ -41,6 +46,11 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             version: 2,
             name: "operator keys",
             sql: include_str!("../migrations/postgres/0002_operator_keys.sql"),
+        },
+        Migration {
+            version: 6,
+            name: "rotation of keys, refresh tokens, certificates, disabled principals",
+            sql: include_str!("../migrations/postgres/0006_key_rotation.sql"),
         },
     ],
     tenant: &[],

@@ -124,8 +124,11 @@ pub struct Tenancy {
     tenants: Arc<dyn TenantStore>,
     keys: Arc<dyn KeyStore>,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
-    signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) signing_keys: Arc<dyn SigningKeyStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: TokenConfig,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) verifier: Arc<TokenVerifier>,
     directory: Arc<TenantDirectory>,
     issuer: TokenIssuer,
     api_keys: Arc<ApiKeyAuthenticator>,
@@ -153,12 +156,16 @@ impl Tenancy {
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
-        let keyring = Arc::new(Keyring::new(deps.signing_keys.clone(), deps.master, deps.clock.clone())?);
-        let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), deps.tokens.clone());
-        let verifier = TokenVerifier::new(keyring, directory.clone(), deps.clock.clone(), deps.tokens);
+        let keyring = Keyring::new(deps.signing_keys.clone(), deps.master, deps.clock.clone())?;
+        let keyring = Arc::new(keyring.with_first(deps.tokens.algorithm));
+        let tokens = deps.tokens;
+        let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), tokens.clone());
+        let verifier =
+            TokenVerifier::new(keyring.clone(), directory.clone(), deps.clock.clone(), tokens.clone());
+        let verifier = Arc::new(verifier);
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
         let operators = Arc::new(OperatorAuthenticator::new(deps.operator_keys.clone(), deps.clock.clone())?);
-        let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(Arc::new(verifier)));
+        let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(verifier.clone()));
 
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (follower, until) = (directory.clone(), shutdown.clone());
@@ -170,6 +177,9 @@ impl Tenancy {
             operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
             clock: deps.clock,
+            tokens,
+            keyring,
+            verifier,
             directory,
             issuer,
             api_keys,

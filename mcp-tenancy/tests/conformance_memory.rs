@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mcp_core::{
     ErrorKind, PlatformScope, Result, Scope,
+    clock::Timestamp,
     limit::{Decision, Limit, RateLimiter},
     scope::TenantId,
 };
@@ -206,6 +207,21 @@ impl SigningKeyStore for SloppySigningKeys {
         self.0.lock().unwrap().push(key.clone());
         Ok(key)
     }
+    async fn rotate(&self, _: &PlatformScope, key: SigningKey, _: std::time::Duration) -> Result<SigningKey> {
+        self.0.lock().unwrap().push(key.clone());
+        Ok(key)
+    }
+    async fn remove(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        kid: &str,
+        _: Timestamp,
+    ) -> Result<SigningKey> {
+        let found = self.keys(scope, tenant).await?.into_iter().find(|key| key.kid == kid);
+        self.0.lock().unwrap().retain(|key| key.kid != kid);
+        found.ok_or_else(|| mcp_core::Error::not_found("test", "no such key"))
+    }
     async fn record(&self, _: &PlatformScope, _: &Grant) -> Result<()> {
         Ok(())
     }
@@ -217,7 +233,9 @@ async fn a_sloppy_signing_key_store_is_found_out() {
         Arc::new(SloppySigningKeys::default()) as Arc<dyn SigningKeyStore>
     });
     let report = report.await;
-    assert!(report.failed("one_first_key") && report.failed("tenants_are_kept_apart"), "{report:?}");
+    for promise in ["one_first_key", "one_next_key", "the_key_that_signs_stays", "tenants_are_kept_apart"] {
+        assert!(report.failed(promise), "`{promise}` was not found broken");
+    }
 }
 
 /// A limiter that asks one limit after the other, and forgets whose calls they are.

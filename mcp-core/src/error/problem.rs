@@ -63,8 +63,8 @@ impl<'a> Problem<'a> {
             match detail {
                 Detail::Conflict { current } => problem.current_version = Some(*current),
                 Detail::RetryAfter(wait) => problem.retry_after = Some(seconds_rounded_up(*wait)),
-                // These figures travel as headers.
-                Detail::RateLimit { .. } => {}
+                // These travel as headers.
+                Detail::RateLimit { .. } | Detail::InvalidCredential => {}
                 Detail::Field { path, nearest } => {
                     problem.field = Some(path);
                     problem.nearest = nearest.as_deref();

@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod operators;
+mod signing_keys;
 mod support;
 mod tenant_boundary;
 mod tokens;
