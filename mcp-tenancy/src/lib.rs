@@ -72,12 +72,16 @@
 //! ```
 
 pub mod auth;
+pub mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "http-api")]
+pub mod http_api;
 pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod operator;
+pub mod refresh;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

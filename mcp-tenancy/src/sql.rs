@@ -25,7 +25,7 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
         },
         Migration {
             version: 6,
-            name: "rotation of keys, refresh tokens, certificates, disabled principals",
+            name: "rotation of keys, refresh tokens, certificates",
             sql: include_str!("../migrations/sqlite/0006_key_rotation.sql"),
         },
     ],
@@ -49,7 +49,7 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
         },
         Migration {
             version: 6,
-            name: "rotation of keys, refresh tokens, certificates, disabled principals",
+            name: "rotation of keys, refresh tokens, certificates",
             sql: include_str!("../migrations/postgres/0006_key_rotation.sql"),
         },
     ],

@@ -12,10 +12,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticators,
+    certificate::{CertificateAuthenticator, CertificateStore, MemoryCertificateStore},
     key::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
+    refresh::{MemoryRefreshStore, RefreshStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -40,7 +42,11 @@ pub struct TenancyDeps {
     pub operator_keys: Arc<dyn OperatorKeyStore>,
     /// Where signing keys are kept.
     pub signing_keys: Arc<dyn SigningKeyStore>,
-    /// What seals their private halves.
+    /// Where lineages of refresh tokens are kept.
+    pub refresh: Arc<dyn RefreshStore>,
+    /// Where registered client certificates are kept.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// What seals the private halves of signing keys.
     pub master: MasterKey,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -48,6 +54,8 @@ pub struct TenancyDeps {
     pub tokens: TokenConfig,
     /// How changes made elsewhere are followed.
     pub directory: DirectoryConfig,
+    /// How many API keys that can be used a tenant may have. Default 1,000.
+    pub max_keys: u32,
 }
 
 impl TenancyDeps {
@@ -62,10 +70,13 @@ impl TenancyDeps {
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
+            refresh: Arc::new(MemoryRefreshStore::default()),
+            certificates: Arc::new(MemoryCertificateStore::default()),
             master: MasterKey::ephemeral()?,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
+            max_keys: key::DEFAULT_KEY_LIMIT,
         })
     }
 
@@ -84,10 +95,13 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            refresh: Arc::new(crate::refresh::SqliteRefreshStore::new(kernel.clone())),
+            certificates: Arc::new(crate::certificate::SqliteCertificateStore::new(kernel.clone())),
             master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
+            max_keys: key::DEFAULT_KEY_LIMIT,
         }
     }
 
@@ -107,10 +121,13 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            refresh: Arc::new(crate::refresh::PostgresRefreshStore::new(kernel.clone())),
+            certificates: Arc::new(crate::certificate::PostgresCertificateStore::new(kernel.clone())),
             master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
+            max_keys: key::DEFAULT_KEY_LIMIT,
         }
     }
 }
@@ -122,16 +139,20 @@ impl TenancyDeps {
 #[derive(Debug)]
 pub struct Tenancy {
     tenants: Arc<dyn TenantStore>,
-    keys: Arc<dyn KeyStore>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    max_keys: u32,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
     pub(crate) signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) refresh: Arc<dyn RefreshStore>,
+    pub(crate) certificates: Arc<dyn CertificateStore>,
+    pub(crate) peers: Arc<CertificateAuthenticator>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: TokenConfig,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) verifier: Arc<TokenVerifier>,
     directory: Arc<TenantDirectory>,
     issuer: TokenIssuer,
-    api_keys: Arc<ApiKeyAuthenticator>,
+    pub(crate) api_keys: Arc<ApiKeyAuthenticator>,
     pub(crate) operators: Arc<OperatorAuthenticator>,
     platform_tokens: Arc<PlatformJwtAuthenticator>,
     shutdown: CancellationToken,
@@ -170,12 +191,18 @@ impl Tenancy {
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (follower, until) = (directory.clone(), shutdown.clone());
         tasks.spawn(async move { follower.run(until).await });
+        let (used, until) = (api_keys.clone(), shutdown.clone());
+        tasks.spawn(async move { used.run(until).await });
         tasks.close();
         Ok(Self {
             tenants: deps.tenants,
             keys: deps.keys,
+            max_keys: deps.max_keys,
             operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
+            refresh: deps.refresh,
+            peers: Arc::new(CertificateAuthenticator::new(deps.certificates.clone(), deps.clock.clone())?),
+            certificates: deps.certificates,
             clock: deps.clock,
             tokens,
             keyring,
@@ -190,7 +217,7 @@ impl Tenancy {
         })
     }
 
-    /// Stops following changes. What was handed out goes on with the last state until the directory's hold
+    /// Stops following changes, and writes when keys were last used. What was handed out goes on with the last state until the directory's hold
     /// has passed.
     pub async fn shutdown(&self) {
         self.shutdown.cancel();
@@ -203,10 +230,12 @@ impl Tenancy {
         &self.directory
     }
 
-    /// What the authentication layer asks: API keys, then the platform's own tokens.
+    /// What the authentication layer asks: API keys, then the platform's own tokens; client certificates of the
+    /// connection.
     #[must_use]
     pub fn authenticators(&self) -> Authenticators {
         Authenticators::new(vec![self.api_keys.clone(), self.platform_tokens.clone()])
+            .with_connection(self.peers.clone())
     }
 
     /// Creates a tenant.
@@ -312,14 +341,16 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput), [`NotFound`](ErrorKind::NotFound) if there is no such
-    /// tenant, [`Unavailable`](ErrorKind::Unavailable).
+    /// tenant, [`Conflict`](ErrorKind::Conflict) if it has as many keys as it may have,
+    /// [`Unavailable`](ErrorKind::Unavailable).
     pub async fn create_key(&self, scope: &PlatformScope, new: NewApiKey) -> Result<IssuedKey> {
         let now = self.clock.now();
         new.validate(now)?;
         self.tenant(scope, &new.tenant).await?;
         let (id, digest, text) = key::generate(key::PREFIX)?;
         let key = ApiKey::create(new, id, now);
-        self.keys.insert(scope, StoredKey { key: key.clone(), digest }).await?;
+        let stored = StoredKey { key: key.clone(), digest, former: None };
+        self.keys.insert(scope, stored, self.max_keys).await?;
         Ok(IssuedKey { key, text })
     }
 

@@ -23,9 +23,14 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     SQLITE_MIGRATIONS, Tenancy, TenancyDeps,
-    conformance::{self, Check, KEY_STORE, OPERATOR_KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    certificate::{CertificateStore, SqliteCertificateStore},
+    conformance::{
+        self, CERTIFICATE_STORE, Check, KEY_STORE, OPERATOR_KEY_STORE, REFRESH_STORE, SIGNING_KEY_STORE,
+        TENANT_STORE,
+    },
     key::{KeyStore, NewApiKey, SqliteKeyStore},
     operator::{NewOperatorKey, OperatorKeyStore, SqliteOperatorKeyStore},
+    refresh::{RefreshStore, SqliteRefreshStore},
     tenant::{Name, NewTenant, SqliteTenantStore, TenantStore, TierModes},
     token::{SigningKeyStore, SqliteSigningKeyStore, TokenConfig},
 };
@@ -90,6 +95,19 @@ async fn signing_key_store() {
         Arc::new(SqliteSigningKeyStore::new(kernel)) as Arc<dyn SigningKeyStore>
     })
     .await;
+}
+
+#[tokio::test]
+async fn certificate_store() {
+    kept(CERTIFICATE_STORE, |kernel| {
+        Arc::new(SqliteCertificateStore::new(kernel)) as Arc<dyn CertificateStore>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refresh_store() {
+    kept(REFRESH_STORE, |kernel| Arc::new(SqliteRefreshStore::new(kernel)) as Arc<dyn RefreshStore>).await;
 }
 
 fn admin() -> PlatformScope {

@@ -42,10 +42,3 @@ CREATE TABLE certificate_identity (
     expires_at BIGINT
 );
 CREATE INDEX certificate_identity_of_tenant ON certificate_identity (tenant_id, id);
-
-CREATE TABLE disabled_principal (
-    tenant_id TEXT COLLATE "C" NOT NULL,
-    principal_id TEXT COLLATE "C" NOT NULL,
-    disabled_at BIGINT NOT NULL,
-    PRIMARY KEY (tenant_id, principal_id)
-);

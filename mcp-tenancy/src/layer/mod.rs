@@ -4,6 +4,8 @@
 //! rescue layer of `mcp_core::layer`, which turns their errors into responses. For what works above tenants:
 //! [`AuthenticateOperatorLayer`], then [`OperatorRateLimitLayer`].
 
+#[cfg(feature = "http-api")]
+mod admission;
 mod authenticate;
 mod denial;
 mod operator;
@@ -12,6 +14,8 @@ mod rate_limit;
 mod stream_guard;
 mod tenant;
 
+#[cfg(feature = "http-api")]
+pub(crate) use admission::Admission;
 pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use operator::{AuthenticateOperator, AuthenticateOperatorLayer};
 pub use operator_rate_limit::{OperatorRateLimit, OperatorRateLimitLayer};

@@ -37,7 +37,7 @@ impl RateLimitLayer {
         Self { limiter, denials: Denials::new(log) }
     }
 
-    async fn check(&self, extensions: &Extensions) -> Result<Option<Decision>> {
+    pub(super) async fn check(&self, extensions: &Extensions) -> Result<Option<Decision>> {
         let (Some(scope), Some(known)) = (extensions.get::<Scope>(), extensions.get::<Arc<KnownTenant>>())
         else {
             return Err(Error::internal("limit.check", "the server met a defect of its own")

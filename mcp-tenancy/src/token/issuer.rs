@@ -16,6 +16,7 @@ use super::{
     claims::{Header, TYPE},
     keyring::Signing,
 };
+use crate::refresh::RefreshConfig;
 
 /// Who issues tokens and what they are for.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct TokenConfig {
     pub max_lifetime: Duration,
     /// What a tenant's first key signs with; later ones by [`Rotation`](super::Rotation). Default EdDSA.
     pub algorithm: SigningAlgorithm,
+    /// How long tokens of grants live.
+    pub refresh: RefreshConfig,
 }
 
 impl TokenConfig {
@@ -40,6 +43,7 @@ impl TokenConfig {
             audience: audience.into(),
             max_lifetime: Duration::from_secs(24 * 3600),
             algorithm: SigningAlgorithm::default(),
+            refresh: RefreshConfig::default(),
         }
     }
 

@@ -82,15 +82,21 @@ pub(crate) fn principal(id: &str) -> Principal {
 impl World {
     /// A platform with the tenants `acme` and `beta`.
     pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same, with something changed in what it stands on.
+    pub(crate) async fn with(change: impl FnOnce(&mut TenancyDeps)) -> Self {
         let clock = ManualClock::new(Timestamp::from_micros(NOW * 1_000_000));
         let signing_keys = MemorySigningKeyStore::default();
         let master = MasterKey::ephemeral().unwrap();
-        let deps = TenancyDeps {
+        let mut deps = TenancyDeps {
             signing_keys: Arc::new(signing_keys.clone()),
             master: master.clone(),
             clock: Arc::new(clock.clone()),
             ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
         };
+        change(&mut deps);
         let tenancy = Tenancy::open(deps.clone()).await.unwrap();
         let admin = PlatformScope::new(PrincipalId::parse("operator").unwrap(), "test");
         for id in ["acme", "beta"] {
