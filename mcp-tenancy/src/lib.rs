@@ -1,7 +1,8 @@
 //! Who may do what, as whom, and how much: the tenants of a platform.
 //!
-//! A [`Tenancy`] puts four parts together: [`tenant`]s and the directory every request asks, API [`key`]s,
-//! [`token`]s signed with a key per tenant, and what the [`layer`]s need to apply them. Each store is a trait
+//! A [`Tenancy`] puts these together: [`tenant`]s and the directory every request asks, API [`key`]s,
+//! [`token`]s signed with keys of the tenant, [`refresh`] tokens that lead from one to the next, client
+//! [`certificate`]s, and what the [`layer`]s need to apply them. Each store is a trait
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suite in `conformance` shows.
 //!

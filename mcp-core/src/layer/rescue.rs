@@ -319,6 +319,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_missing_permission_is_challenged_for_whoever_writes_the_body() {
+        let metadata = "https://platform.example/.well-known/oauth-protected-resource";
+        let layer = RescueLayer::new(Challenge::new(metadata).unwrap());
+        let service = layer.layer(service_fn(async |_: Request<()>| {
+            let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            response.extensions_mut().insert(StepUp("tools:call"));
+            Ok::<_, Error>(response)
+        }));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.contains("scope=\"tools:call\"") && challenge.contains(metadata), "{challenge}");
+    }
+
+    #[tokio::test]
     async fn a_rate_limit_travels_as_headers() {
         let (parts, _) = rescued(|| {
             Error::new(ErrorKind::RateLimited, "limit.check", "too many requests")

@@ -10,10 +10,11 @@ use mcp_core::{
     scope::{Permissions, Principal, PrincipalId, PrincipalKind},
 };
 use mcp_tenancy::{
-    auth::Identity,
+    auth::{EndedCredentials, Identity},
     certificate::{
         CertificateIdentity, CertificateSubject, MAX_SUBJECTS, NewCertificateIdentity, PeerCertificate,
     },
+    refresh::TokenRequest,
 };
 
 const SPIFFE: &str = "spiffe://acme.example/ns/prod/sa/robot";
@@ -179,6 +180,38 @@ async fn removed_and_expired_registrations_end() {
     world.register("acme", "dns:there.example", "robot").await;
     world.clock.advance(Duration::from_secs(3600));
     assert_eq!(reason(world.connected(Some(there), &[]).await), "the certificate's registration has expired");
+}
+
+/// Whatever credential a principal has, no grant goes on once it is disabled.
+#[tokio::test(start_paused = true)]
+async fn every_grant_of_a_disabled_principal_fails() {
+    let world = World::new().await;
+    let (key, spared) = (world.api_key("acme").await, world.api_key("beta").await);
+    world.register("acme", SPIFFE, "robot").await;
+    world.register("acme", "dns:other.example", "other").await;
+    let bearer = format!("Bearer {}", key.text.expose());
+    let identity = world.connected(None, &[("authorization", &bearer)]).await.unwrap();
+    let granted =
+        world.tenancy.grant_for_key(&world.admin, &identity, TokenRequest::default()).await.unwrap();
+    world.connected(Some(peer(&[SPIFFE])), &[]).await.unwrap();
+
+    let robot = PrincipalId::parse("robot").unwrap();
+    let ended = world.tenancy.end_credentials(&world.admin, &tenant("acme"), &robot).await.unwrap();
+    assert_eq!(ended, EndedCredentials { keys: 1, certificates: 1 });
+    assert_eq!(reason(world.connected(None, &[("authorization", &bearer)]).await), "the key is revoked");
+    assert_eq!(
+        reason(world.connected(Some(peer(&[SPIFFE])), &[]).await),
+        "a certificate that nobody registered"
+    );
+    let redeemed =
+        world.tenancy.grant_for_refresh_token(&world.admin, &granted.refresh_token, TokenRequest::default());
+    assert_eq!(redeemed.await.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    let again = world.tenancy.end_credentials(&world.admin, &tenant("acme"), &robot).await.unwrap();
+    assert_eq!(again, EndedCredentials::default());
+
+    world.connected(Some(peer(&["dns:other.example"])), &[]).await.unwrap();
+    let spared = format!("Bearer {}", spared.text.expose());
+    assert_eq!(world.connected(None, &[("authorization", &spared)]).await.unwrap().tenant, tenant("beta"));
 }
 
 #[test]
