@@ -1,7 +1,8 @@
 //! Who may do what, as whom, and how much: the tenants of a platform.
 //!
-//! A [`Tenancy`] puts four parts together: [`tenant`]s and the directory every request asks, API [`key`]s,
-//! [`token`]s signed with a key per tenant, and what the [`layer`]s need to apply them. Each store is a trait
+//! A [`Tenancy`] puts these together: [`tenant`]s and the directory every request asks, API [`key`]s,
+//! [`token`]s signed with keys of the tenant, [`refresh`] tokens that lead from one to the next, client
+//! [`certificate`]s, and what the [`layer`]s need to apply them. Each store is a trait
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suite in `conformance` shows.
 //!
@@ -74,9 +75,12 @@
 //! ```
 
 pub mod auth;
+pub mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod data_keys;
+#[cfg(feature = "http-api")]
+pub mod http_api;
 pub mod key;
 pub mod layer;
 pub mod limit;
@@ -85,6 +89,7 @@ pub mod pii;
 pub mod policy;
 pub mod quota;
 pub mod role;
+pub mod refresh;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -23,9 +23,14 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     POSTGRES_MIGRATIONS, Tenancy, TenancyDeps,
-    conformance::{self, Check, KEY_STORE, OPERATOR_KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    certificate::{CertificateStore, PostgresCertificateStore},
+    conformance::{
+        self, CERTIFICATE_STORE, Check, KEY_STORE, OPERATOR_KEY_STORE, REFRESH_STORE, SIGNING_KEY_STORE,
+        TENANT_STORE,
+    },
     key::{KeyStore, NewApiKey, PostgresKeyStore},
     operator::{OperatorKeyStore, PostgresOperatorKeyStore},
+    refresh::{PostgresRefreshStore, RefreshStore},
     tenant::{NewTenant, PostgresTenantStore, TenantStore, TierModes},
     token::{PostgresSigningKeyStore, SigningKeyStore, TokenConfig},
 };
@@ -99,6 +104,19 @@ async fn signing_key_store() {
         Arc::new(PostgresSigningKeyStore::new(kernel)) as Arc<dyn SigningKeyStore>
     })
     .await;
+}
+
+#[tokio::test]
+async fn certificate_store() {
+    kept(CERTIFICATE_STORE, |kernel| {
+        Arc::new(PostgresCertificateStore::new(kernel)) as Arc<dyn CertificateStore>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refresh_store() {
+    kept(REFRESH_STORE, |kernel| Arc::new(PostgresRefreshStore::new(kernel)) as Arc<dyn RefreshStore>).await;
 }
 
 fn admin() -> PlatformScope {

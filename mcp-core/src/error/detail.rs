@@ -47,6 +47,8 @@ pub enum Detail {
         /// The permission, `area:verb`.
         scope: &'static str,
     },
+    /// A credential was shown, and it is not good. It travels in `WWW-Authenticate`.
+    InvalidCredential,
     /// The size limit that was passed.
     Limit {
         /// The limit in bytes.

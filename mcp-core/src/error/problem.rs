@@ -79,8 +79,8 @@ impl<'a> Problem<'a> {
             match detail {
                 Detail::Conflict { current } => problem.current_version = Some(*current),
                 Detail::RetryAfter(wait) => problem.retry_after = Some(seconds_rounded_up(*wait)),
-                // These figures travel as headers.
-                Detail::RateLimit { .. } => {}
+                // These travel as headers.
+                Detail::RateLimit { .. } | Detail::InvalidCredential => {}
                 Detail::Quota { meter, period, limit, remaining, resets_at } => {
                     let (limit, remaining, resets_at) = (*limit, *remaining, *resets_at);
                     problem.quota = Some(QuotaFigures { meter, period, limit, remaining, resets_at });

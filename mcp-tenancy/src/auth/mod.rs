@@ -2,7 +2,11 @@
 
 mod bearer;
 mod identity;
+mod operations;
+mod resource;
 
 pub use bearer::bearer;
-pub(crate) use identity::reason;
 pub use identity::{Authenticator, Authenticators, Identity, refused};
+pub(crate) use identity::{reason, unidentified};
+pub use operations::EndedCredentials;
+pub use resource::{ProtectedResource, WELL_KNOWN};

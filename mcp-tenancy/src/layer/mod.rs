@@ -5,6 +5,8 @@
 //! inside the rescue layer of `mcp_core::layer`, which turns their errors into responses. For what works
 //! above tenants: [`AuthenticateOperatorLayer`], then [`OperatorRateLimitLayer`].
 
+#[cfg(feature = "http-api")]
+mod admission;
 mod authenticate;
 mod authorize;
 mod denial;
@@ -15,6 +17,8 @@ mod stream_guard;
 mod tenant;
 mod tenant_concurrency;
 
+#[cfg(feature = "http-api")]
+pub(crate) use admission::Admission;
 pub use authenticate::{Authenticate, AuthenticateLayer};
 pub use authorize::{AccessOf, Authorize, AuthorizeLayer, endpoint};
 pub use operator::{AuthenticateOperator, AuthenticateOperatorLayer};

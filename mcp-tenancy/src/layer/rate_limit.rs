@@ -48,7 +48,7 @@ impl RateLimitLayer {
         self
     }
 
-    async fn check(&self, head: &Parts) -> Result<Option<Decision>> {
+    pub(super) async fn check(&self, head: &Parts) -> Result<Option<Decision>> {
         let extensions = &head.extensions;
         let (Some(scope), Some(known)) = (extensions.get::<Scope>(), extensions.get::<Arc<KnownTenant>>())
         else {

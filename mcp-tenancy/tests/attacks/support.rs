@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -24,7 +27,10 @@ use mcp_tenancy::{
     layer::{AuthenticateLayer, RateLimitLayer, TenantLayer},
     limit::GcraLimiter,
     tenant::NewTenant,
-    token::{MemorySigningKeyStore, SigningKey, SigningKeyStore as _, TokenConfig},
+    token::{
+        MIN_LEAD, MemorySigningKeyStore, Rotation, SigningAlgorithm, SigningKey, SigningKeyStore as _,
+        TokenConfig,
+    },
 };
 use serde_json::{Value, json};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
@@ -77,13 +83,19 @@ pub(crate) fn principal(id: &str) -> Principal {
 impl World {
     /// A platform with the tenants `acme` and `beta`.
     pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same, with something changed in what it stands on.
+    pub(crate) async fn with(change: impl FnOnce(&mut TenancyDeps)) -> Self {
         let clock = ManualClock::new(Timestamp::from_micros(NOW * 1_000_000));
         let signing_keys = MemorySigningKeyStore::default();
-        let deps = TenancyDeps {
+        let mut deps = TenancyDeps {
             signing_keys: Arc::new(signing_keys.clone()),
             clock: Arc::new(clock.clone()),
             ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
         };
+        change(&mut deps);
         let tenancy = Tenancy::open(deps.clone()).await.unwrap();
         let admin = PlatformScope::new(PrincipalId::parse("operator").unwrap(), "test");
         for id in ["acme", "beta"] {
@@ -160,13 +172,21 @@ impl World {
         let scope = Scope::new(tenant(tenant_id), Arc::new(service));
         let sealed = Sealed::from_stored(stored.sealed.clone()).unwrap();
         let private = self.deps.data_keys.open(&scope, PRIVATE_KEY.row(&stored.kid), &sealed).await.unwrap();
-        (stored, EncodingKey::from_ed_der(private.expose()))
+        let key = encoding_key(stored.algorithm, private.expose());
+        (stored, key)
+    }
+
+    /// Lets the tenant sign with another algorithm from now on.
+    pub(crate) async fn rotate(&self, tenant_id: &str, algorithm: SigningAlgorithm) {
+        let rotation = Rotation { algorithm, lead: MIN_LEAD };
+        self.tenancy.rotate_signing_key(&self.admin, &tenant(tenant_id), rotation).await.unwrap();
+        self.clock.advance(MIN_LEAD);
     }
 
     /// The header and claims of a good token of that tenant, to be spoiled.
     pub(crate) async fn honest(&self, tenant_id: &str) -> (Value, Value) {
         let (key, _) = self.stolen_key(tenant_id).await;
-        let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": key.kid });
+        let header = json!({ "alg": key.algorithm, "typ": "at+jwt", "kid": key.kid });
         let now = self.clock.now().as_secs();
         let claims = json!({
             "iss": format!("{ISSUER}/t/{tenant_id}"), "aud": [AUDIENCE], "sub": "user-1",
@@ -175,6 +195,25 @@ impl World {
         });
         (header, claims)
     }
+}
+
+/// What a library signs with, of a PKCS #8 document.
+fn encoding_key(algorithm: SigningAlgorithm, private: &[u8]) -> EncodingKey {
+    match algorithm {
+        SigningAlgorithm::EdDsa => EncodingKey::from_ed_der(private),
+        SigningAlgorithm::Es256 => EncodingKey::from_ec_der(private),
+        _ => {
+            let pem = format!(
+                "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+                STANDARD.encode(private)
+            );
+            EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap()
+        }
+    }
+}
+
+pub(crate) fn jwt(algorithm: SigningAlgorithm) -> Algorithm {
+    algorithm.as_str().parse().unwrap()
 }
 
 /// What every refused credential gets, whatever was wrong with it.
