@@ -74,10 +74,14 @@
 pub mod auth;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "issuers")]
+pub mod foreign;
+pub mod issuer;
 pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod operator;
+pub mod revocation;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -23,6 +23,11 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
             name: "operator keys",
             sql: include_str!("../migrations/sqlite/0002_operator_keys.sql"),
         },
+        Migration {
+            version: 5,
+            name: "issuers, revocations",
+            sql: include_str!("../migrations/sqlite/0005_issuers.sql"),
+        },
     ],
     tenant: &[],
 };
@@ -41,6 +46,11 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             version: 2,
             name: "operator keys",
             sql: include_str!("../migrations/postgres/0002_operator_keys.sql"),
+        },
+        Migration {
+            version: 5,
+            name: "issuers, revocations",
+            sql: include_str!("../migrations/postgres/0005_issuers.sql"),
         },
     ],
     tenant: &[],

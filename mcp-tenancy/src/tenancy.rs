@@ -15,7 +15,9 @@ use crate::{
     key::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
+    issuer::{IssuerStore, Issuers, MemoryIssuerStore},
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
+    revocation::{MemoryRevocationStore, RevocationDirectory, RevocationStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -40,7 +42,11 @@ pub struct TenancyDeps {
     pub operator_keys: Arc<dyn OperatorKeyStore>,
     /// Where signing keys are kept.
     pub signing_keys: Arc<dyn SigningKeyStore>,
-    /// What seals their private halves.
+    /// Where foreign issuers are kept.
+    pub issuers: Arc<dyn IssuerStore>,
+    /// Where revocations of tokens are kept.
+    pub revocations: Arc<dyn RevocationStore>,
+    /// What seals private keys, and the secrets that issuers ask for.
     pub master: MasterKey,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -62,6 +68,8 @@ impl TenancyDeps {
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
+            issuers: Arc::new(MemoryIssuerStore::default()),
+            revocations: Arc::new(MemoryRevocationStore::default()),
             master: MasterKey::ephemeral()?,
             clock: Arc::new(SystemClock),
             tokens,
@@ -84,6 +92,8 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            issuers: Arc::new(crate::issuer::SqliteIssuerStore::new(kernel.clone())),
+            revocations: Arc::new(crate::revocation::SqliteRevocationStore::new(kernel.clone())),
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -107,6 +117,8 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            issuers: Arc::new(crate::issuer::PostgresIssuerStore::new(kernel.clone())),
+            revocations: Arc::new(crate::revocation::PostgresRevocationStore::new(kernel.clone())),
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -131,8 +143,11 @@ pub struct Tenancy {
     api_keys: Arc<ApiKeyAuthenticator>,
     pub(crate) operators: Arc<OperatorAuthenticator>,
     platform_tokens: Arc<PlatformJwtAuthenticator>,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) issuers: Issuers,
+    pub(crate) revocation_store: Arc<dyn RevocationStore>,
+    pub(crate) revocations: Arc<RevocationDirectory>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// What loading declared tenants did.
@@ -153,15 +168,26 @@ impl Tenancy {
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
+        let revocations =
+            RevocationDirectory::open(deps.revocations.clone(), deps.clock.clone(), deps.directory).await?;
+        let issuers = Issuers::new(deps.issuers, deps.master.clone(), deps.directory);
         let keyring = Arc::new(Keyring::new(deps.signing_keys.clone(), deps.master, deps.clock.clone())?);
         let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), deps.tokens.clone());
-        let verifier = TokenVerifier::new(keyring, directory.clone(), deps.clock.clone(), deps.tokens);
+        let verifier = TokenVerifier::new(
+            keyring,
+            directory.clone(),
+            revocations.clone(),
+            deps.clock.clone(),
+            deps.tokens,
+        );
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
         let operators = Arc::new(OperatorAuthenticator::new(deps.operator_keys.clone(), deps.clock.clone())?);
         let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(Arc::new(verifier)));
 
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (follower, until) = (directory.clone(), shutdown.clone());
+        tasks.spawn(async move { follower.run(until).await });
+        let (follower, until) = (revocations.clone(), shutdown.clone());
         tasks.spawn(async move { follower.run(until).await });
         tasks.close();
         Ok(Self {
@@ -175,6 +201,9 @@ impl Tenancy {
             api_keys,
             operators,
             platform_tokens,
+            issuers,
+            revocation_store: deps.revocations,
+            revocations,
             shutdown,
             tasks,
         })

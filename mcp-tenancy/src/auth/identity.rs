@@ -51,6 +51,12 @@ impl Authenticators {
         Self(list.into())
     }
 
+    /// These, and then `more`.
+    #[must_use]
+    pub fn and(&self, more: impl IntoIterator<Item = Arc<dyn Authenticator>>) -> Self {
+        Self(self.0.iter().cloned().chain(more).collect())
+    }
+
     /// Who sends the request.
     ///
     /// # Errors

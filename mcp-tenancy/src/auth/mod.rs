@@ -2,7 +2,9 @@
 
 mod bearer;
 mod identity;
+mod verified;
 
 pub use bearer::bearer;
 pub(crate) use identity::reason;
 pub use identity::{Authenticator, Authenticators, Identity, refused};
+pub(crate) use verified::{TokenFacts, TokenKey, VerifiedTokens};

@@ -17,8 +17,10 @@
 //! ```
 
 mod api_keys;
+mod issuers;
 mod limits;
 mod operator_keys;
+mod revocations;
 mod signing_keys;
 mod tenants;
 
@@ -32,8 +34,10 @@ use mcp_core::{
 };
 
 pub use api_keys::KEY_STORE;
+pub use issuers::ISSUER_STORE;
 pub use limits::RATE_LIMITER;
 pub use operator_keys::OPERATOR_KEY_STORE;
+pub use revocations::{ClockedRevocations, REVOCATION_STORE};
 pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
 
