@@ -7,4 +7,4 @@ mod verified;
 pub use bearer::bearer;
 pub(crate) use identity::reason;
 pub use identity::{Authenticator, Authenticators, Identity, refused};
-pub(crate) use verified::{TokenFacts, TokenKey, VerifiedTokens};
+pub(crate) use verified::{TokenFacts, TokenKey, VerifiedTokens, is_jwt};

@@ -45,6 +45,27 @@ impl TokenKey {
         key.copy_from_slice(digest.finish().as_ref());
         Self(key)
     }
+
+    /// The beginning of the digest in hex: names the token in audit records, and lets nobody make it.
+    #[cfg(feature = "issuers")]
+    pub(crate) fn short(&self) -> String {
+        use std::fmt::Write as _;
+        self.0[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// Whether a credential has the form of a JWT: three parts, the first of which begins like a JSON object. What only
+/// looks like one is some issuer's opaque token.
+pub(crate) fn is_jwt(token: &str) -> bool {
+    let begins_like_json = || {
+        let head = token.as_bytes();
+        // `{` is six bits of `e`, and two more.
+        matches!(head, [b'e', b'w'..=b'z' | b'0'..=b'9' | b'-' | b'_', ..])
+    };
+    token.bytes().filter(|byte| *byte == b'.').count() == 2 && begins_like_json()
 }
 
 /// Tokens that were found good a moment ago, with what they became.

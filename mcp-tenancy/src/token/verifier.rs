@@ -15,7 +15,7 @@ use super::{
     claims::{Header, TYPE, Unverified},
 };
 use crate::{
-    auth::{Identity, TokenFacts, TokenKey, VerifiedTokens, refused},
+    auth::{Identity, TokenFacts, TokenKey, VerifiedTokens, is_jwt, refused},
     revocation::RevocationDirectory,
     tenant::TenantDirectory,
 };
@@ -79,6 +79,9 @@ impl TokenVerifier {
     pub async fn verify(&self, token: &str) -> Result<Verdict> {
         if token.len() > MAX_TOKEN_LEN {
             return Err(refused("the token is too long"));
+        }
+        if !is_jwt(token) {
+            return Ok(Verdict::Foreign);
         }
         let key = TokenKey::new(&["platform", &self.config.audience], token);
         if let Some(verified) = self.verified.get(&key).await? {
