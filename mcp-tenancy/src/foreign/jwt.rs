@@ -132,7 +132,8 @@ async fn signer(known: &KnownIssuer, token: &Unverified<'_>) -> Result<Arc<Pinne
         return Err(refused("an issuer without keys"));
     };
     token.require_plain()?;
-    let named = token.header.text("alg")?;
+    // RFC 9864 calls EdDSA with that curve by the curve's name.
+    let named = token.header.text("alg")?.map(|name| if name == "Ed25519" { "EdDSA" } else { name });
     let algorithm = SigningAlgorithm::ALL.into_iter().find(|algorithm| Some(algorithm.as_str()) == named);
     let algorithm = algorithm.filter(|algorithm| algorithms.contains(algorithm));
     let algorithm = algorithm.ok_or_else(|| refused("an algorithm the issuer is not declared with"))?;

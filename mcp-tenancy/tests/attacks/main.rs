@@ -3,6 +3,16 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not test functions")]
 
 mod api_keys;
+#[cfg(feature = "issuers")]
+mod foreign_keys;
+#[cfg(feature = "issuers")]
+mod foreign_network;
+#[cfg(feature = "issuers")]
+mod foreign_opaque;
+#[cfg(feature = "issuers")]
+mod foreign_tokens;
+#[cfg(feature = "issuers")]
+mod issuers;
 mod operators;
 mod support;
 mod tenant_boundary;

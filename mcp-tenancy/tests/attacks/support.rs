@@ -20,9 +20,11 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     Tenancy, TenancyDeps,
+    auth::Authenticators,
     key::NewApiKey,
     layer::{AuthenticateLayer, RateLimitLayer, TenantLayer},
     limit::GcraLimiter,
+    revocation::MemoryRevocationStore,
     tenant::NewTenant,
     token::{MemorySigningKeyStore, SigningKey, SigningKeyStore as _, TokenConfig},
 };
@@ -53,6 +55,7 @@ impl Denials {
 pub(crate) struct World {
     deps: TenancyDeps,
     pub(crate) tenancy: Tenancy,
+    pub(crate) authenticators: Authenticators,
     pub(crate) admin: PlatformScope,
     pub(crate) clock: ManualClock,
     pub(crate) denials: Arc<Denials>,
@@ -83,6 +86,7 @@ impl World {
             signing_keys: Arc::new(signing_keys.clone()),
             master: master.clone(),
             clock: Arc::new(clock.clone()),
+            revocations: Arc::new(MemoryRevocationStore::new(Arc::new(clock.clone()))),
             ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
         };
         let tenancy = Tenancy::open(deps.clone()).await.unwrap();
@@ -91,7 +95,8 @@ impl World {
             tenancy.create_tenant(&admin, NewTenant::new(tenant(id), id.to_uppercase())).await.unwrap();
         }
         let (denials, limiter) = (Arc::default(), Arc::default());
-        Self { deps, tenancy, admin, clock, denials, signing_keys, master, limiter }
+        let authenticators = tenancy.authenticators();
+        Self { deps, tenancy, authenticators, admin, clock, denials, signing_keys, master, limiter }
     }
 
     /// Another process on the same stores.
@@ -121,7 +126,7 @@ impl World {
         });
         let mut stack = ServiceBuilder::new()
             .layer(RescueLayer::default())
-            .layer(AuthenticateLayer::new(self.tenancy.authenticators(), self.denials.clone()))
+            .layer(AuthenticateLayer::new(self.authenticators.clone(), self.denials.clone()))
             .layer(TenantLayer::new(self.tenancy.directory().clone(), self.denials.clone()))
             .layer(RateLimitLayer::new(self.limiter.clone(), self.denials.clone()))
             .service(inside);
