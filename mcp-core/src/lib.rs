@@ -34,6 +34,8 @@ pub mod layer;
 #[cfg(feature = "sql")]
 pub mod lease;
 pub mod limit;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod scope;
 #[cfg(feature = "sql")]
 pub mod sql;

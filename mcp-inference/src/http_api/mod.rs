@@ -1,6 +1,6 @@
 //! The wire: OpenAI's API under `/v1`, the Open Inference Protocol under `/v2`.
 //!
-//! Handlers expect the caller's [`Scope`](mcp_core::Scope) as an extension and the permission `models:use`.
+//! Handlers expect the caller's [`Scope`] as an extension and the permission `models:use`.
 //! Errors, those of the layers above included, have the wire's own body where the
 //! [`RescueLayer`](mcp_core::layer::RescueLayer) is told so:
 //!
