@@ -12,10 +12,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticators,
+    issuer::{IssuerStore, Issuers, MemoryIssuerStore},
     key::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
-    issuer::{IssuerStore, Issuers, MemoryIssuerStore},
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
     revocation::{MemoryRevocationStore, RevocationDirectory, RevocationStore},
     tenant::{

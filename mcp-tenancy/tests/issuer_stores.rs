@@ -11,7 +11,7 @@ use mcp_core::{
     scope::TenantId,
 };
 use mcp_tenancy::{
-    conformance::{self, Check, ClockedRevocations, ISSUER_STORE, REVOCATION_STORE},
+    conformance::{self, Check, ClockedRevocations, ISSUER_STORE, MOST_DENIED, REVOCATION_STORE},
     issuer::{Issuer, IssuerId, IssuerStore, IssuerWrite, MemoryIssuerStore, StoredIssuer},
     revocation::{DeniedToken, MemoryRevocationStore, Revocation, RevocationChange, RevocationStore},
     tenant::Page,
@@ -37,7 +37,8 @@ async fn memory_issuer_store() {
 async fn memory_revocation_store() {
     kept(REVOCATION_STORE, async || {
         let clock = clock();
-        let store = Arc::new(MemoryRevocationStore::new(Arc::new(clock.clone())));
+        let store =
+            Arc::new(MemoryRevocationStore::new(Arc::new(clock.clone())).with_max_denied(MOST_DENIED));
         Arc::new(ClockedRevocations { store, clock })
     })
     .await;
@@ -91,9 +92,8 @@ impl IssuerStore for SloppyIssuers {
 
 #[tokio::test]
 async fn a_sloppy_issuer_store_is_found_out() {
-    let report = conformance::run(ISSUER_STORE, async || {
-        Arc::new(SloppyIssuers::default()) as Arc<dyn IssuerStore>
-    });
+    let report =
+        conformance::run(ISSUER_STORE, async || Arc::new(SloppyIssuers::default()) as Arc<dyn IssuerStore>);
     let report = report.await;
     for promise in [
         "no_lost_update",
@@ -161,9 +161,7 @@ mod sqlite {
     use std::{path::Path, sync::Mutex};
 
     use mcp_core::sql::sqlite::{SqliteConfig, SqliteKernel};
-    use mcp_tenancy::{
-        SQLITE_MIGRATIONS, issuer::SqliteIssuerStore, revocation::SqliteRevocationStore,
-    };
+    use mcp_tenancy::{SQLITE_MIGRATIONS, issuer::SqliteIssuerStore, revocation::SqliteRevocationStore};
     use tempfile::TempDir;
 
     use super::*;
@@ -192,7 +190,10 @@ mod sqlite {
             let (directory, clock) = (tempfile::tempdir().unwrap(), clock());
             let kernel = open(directory.path(), &clock).await;
             directories.lock().unwrap().push(directory);
-            Arc::new(ClockedRevocations { store: Arc::new(SqliteRevocationStore::new(kernel)), clock })
+            Arc::new(ClockedRevocations {
+                store: Arc::new(SqliteRevocationStore::new(kernel).with_max_denied(MOST_DENIED)),
+                clock,
+            })
         })
         .await;
     }
@@ -241,7 +242,8 @@ mod sqlite {
         assert_eq!(tenancy.end_tokens(&admin, &nobody).await.unwrap_err().kind(), ErrorKind::NotFound);
 
         let mut read = kernel.control_read(&admin).await.unwrap();
-        let rows = sqlx::query("SELECT action, resource FROM audit ORDER BY seq").fetch_all(read.conn()).await;
+        let rows =
+            sqlx::query("SELECT action, resource FROM audit ORDER BY seq").fetch_all(read.conn()).await;
         let records: Vec<(String, String)> =
             rows.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect();
         let expected = [
@@ -252,7 +254,8 @@ mod sqlite {
             ("token.revoke_all", "token/acme"),
         ];
         assert_eq!(records, expected.map(|(action, of)| (action.to_owned(), of.to_owned())));
-        let events: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(read.conn()).await.unwrap();
+        let events: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(read.conn()).await.unwrap();
         assert_eq!(events, 5);
         drop(read);
         tenancy.shutdown().await;
@@ -309,7 +312,10 @@ mod postgres {
     #[tokio::test]
     async fn revocation_store() {
         kept_on_databases(REVOCATION_STORE, |kernel, clock| {
-            Arc::new(ClockedRevocations { store: Arc::new(PostgresRevocationStore::new(kernel)), clock })
+            Arc::new(ClockedRevocations {
+                store: Arc::new(PostgresRevocationStore::new(kernel).with_max_denied(MOST_DENIED)),
+                clock,
+            })
         })
         .await;
     }

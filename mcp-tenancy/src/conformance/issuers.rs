@@ -186,7 +186,8 @@ async fn bounded(store: Store) -> Outcome {
 
 async fn lists_are_complete_and_in_order(store: Store) -> Outcome {
     let scope = scope()?;
-    for (name, tenant) in [("e", "acme"), ("c", "beta"), ("h", "-"), ("a", "acme"), ("i", "acme"), ("b", "-")] {
+    for (name, tenant) in [("e", "acme"), ("c", "beta"), ("h", "-"), ("a", "acme"), ("i", "acme"), ("b", "-")]
+    {
         store.put(&scope, write(name, tenant, name)?).await?;
     }
     let acme = tenant_id("acme")?;

@@ -37,7 +37,7 @@ pub use api_keys::KEY_STORE;
 pub use issuers::ISSUER_STORE;
 pub use limits::RATE_LIMITER;
 pub use operator_keys::OPERATOR_KEY_STORE;
-pub use revocations::{ClockedRevocations, REVOCATION_STORE};
+pub use revocations::{ClockedRevocations, MOST_DENIED, REVOCATION_STORE};
 pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
 

@@ -9,12 +9,15 @@ use mcp_core::{
 };
 
 use super::{Check, Failure, Outcome, ensure, ensure_eq, ensure_error, scope, tenant_id};
-use crate::revocation::{DeniedToken, MAX_DENIED, Revocation, RevocationChange, RevocationStore};
+use crate::revocation::{DeniedToken, Revocation, RevocationChange, RevocationStore};
+
+/// For how many denied tokens of a tenant the store is made that the suite runs on.
+pub const MOST_DENIED: u32 = 40;
 
 /// A store and the clock it goes by.
 #[derive(Debug)]
 pub struct ClockedRevocations {
-    /// The store.
+    /// The store, made for [`MOST_DENIED`] denied tokens of a tenant.
     pub store: Arc<dyn RevocationStore>,
     /// Its clock, which stands still until the suite moves it.
     pub clock: ManualClock,
@@ -65,7 +68,8 @@ async fn a_token_is_denied_once(clocked: Clocked) -> Outcome {
     ensure(moved.revision > first.revision, "a longer denial is no change")?;
     ensure_eq(clocked.all().await?, vec![moved], "what is denied then")?;
     let ended = DeniedToken { expires_at: Timestamp::from_micros(0), ..token };
-    ensure_error(store.deny(&scope, ended).await, ErrorKind::InvalidInput, "a token that has expired").map(drop)
+    ensure_error(store.deny(&scope, ended).await, ErrorKind::InvalidInput, "a token that has expired")
+        .map(drop)
 }
 
 async fn an_epoch_never_goes_back(clocked: Clocked) -> Outcome {
@@ -93,7 +97,8 @@ async fn an_epoch_never_goes_back(clocked: Clocked) -> Outcome {
 async fn no_skipped_change(clocked: Clocked) -> Outcome {
     let store = &clocked.store;
     let scope = scope()?;
-    let tokens = (0..8).map(|n| clocked.token("acme", "i", &n.to_string(), HOUR)).collect::<Result<Vec<_>, _>>()?;
+    let tokens =
+        (0..8).map(|n| clocked.token("acme", "i", &n.to_string(), HOUR)).collect::<Result<Vec<_>, _>>()?;
     let done = join_all(tokens.into_iter().map(|token| store.deny(&scope, token))).await;
     let mut revisions = Vec::new();
     for change in done {
@@ -133,7 +138,7 @@ async fn only_what_has_expired_is_pruned(clocked: Clocked) -> Outcome {
 async fn bounded(clocked: Clocked) -> Outcome {
     let store = &clocked.store;
     let scope = scope()?;
-    let tokens = (0..MAX_DENIED).map(|n| clocked.token("acme", "i", &n.to_string(), HOUR));
+    let tokens = (0..MOST_DENIED).map(|n| clocked.token("acme", "i", &n.to_string(), HOUR));
     let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
     let deny = |token| store.deny(&scope, token);
     stream::iter(tokens).map(deny).buffer_unordered(8).try_for_each(async |_| Ok(())).await?;

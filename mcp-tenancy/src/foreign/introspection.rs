@@ -112,7 +112,8 @@ impl IntrospectionAuthenticator {
             return Ok(Some(vouched.identity.clone()));
         }
         let with = self.directory.with();
-        let said = self.inactive.get(key).await.filter(|at| with.clock.now().since(*at) < with.config.inactive_for);
+        let said =
+            self.inactive.get(key).await.filter(|at| with.clock.now().since(*at) < with.config.inactive_for);
         match said {
             Some(_) => Err(refused("its issuer says that the token is not active")),
             None => Ok(None),
@@ -222,7 +223,11 @@ impl Asked {
             }
         });
         answer.inspect_err(|error| {
-            tracing::warn!(issuer = self.issuer.url, error = error.report(), "cannot ask an issuer about a token");
+            tracing::warn!(
+                issuer = self.issuer.url,
+                error = error.report(),
+                "cannot ask an issuer about a token"
+            );
         })
     }
 
@@ -274,7 +279,9 @@ fn form_encoded(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => text.push(char::from(*byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'*' => {
+                text.push(char::from(*byte))
+            }
             b' ' => text.push('+'),
             _ => {
                 let _ = write!(text, "%{byte:02X}");

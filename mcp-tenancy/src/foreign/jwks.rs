@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn the_algorithm_is_pinned_by_the_key() {
         let ed = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "e", "x": URL_SAFE_NO_PAD.encode([1; 32]) });
-        let keys = set(&[rsa(2048), ed.clone(), with(with(rsa(3072), "alg", json!("PS256")), "kid", json!("p"))]);
+        let keys =
+            set(&[rsa(2048), ed.clone(), with(with(rsa(3072), "alg", json!("PS256")), "kid", json!("p"))]);
         let fits = |kid| SigningAlgorithm::ALL.map(|algorithm| keys.find(kid, algorithm).is_some());
         assert_eq!(fits("r"), [true, true, false, false]);
         assert_eq!(fits("p"), [false, true, false, false]);
@@ -228,7 +229,9 @@ mod tests {
 
     #[test]
     fn sets_have_bounds() {
-        assert!(KeySet::parse(json!({ "keys": vec![rsa(2048); MAX_KEYS + 1] }).to_string().as_bytes()).is_err());
+        assert!(
+            KeySet::parse(json!({ "keys": vec![rsa(2048); MAX_KEYS + 1] }).to_string().as_bytes()).is_err()
+        );
         for bad in ["", "[]", "{}", "{\"keys\": {}}", "<html>"] {
             assert!(KeySet::parse(bad.as_bytes()).is_err(), "{bad}");
         }

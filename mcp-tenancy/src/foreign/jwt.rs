@@ -114,7 +114,8 @@ fn responsible(known: Vec<Arc<KnownIssuer>>, token: &Unverified<'_>) -> Result<O
     }
     let fits = |known: &Arc<KnownIssuer>| {
         let issuer = &known.issuer;
-        matches!(meaning::is_for(issuer, &token.claims), Ok(true)) && meaning::tenant(issuer, &token.claims).is_ok()
+        matches!(meaning::is_for(issuer, &token.claims), Ok(true))
+            && meaning::tenant(issuer, &token.claims).is_ok()
     };
     let mut fitting = with_keys.into_iter().filter(fits);
     match (fitting.next(), fitting.next()) {

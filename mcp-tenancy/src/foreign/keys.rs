@@ -191,7 +191,11 @@ impl Keys {
         let outcome = if loaded.is_ok() { "ok" } else { "failed" };
         metrics::counter!("mcp_issuer_key_fetches_total", "outcome" => outcome).increment(1);
         if let Err(error) = &loaded {
-            tracing::warn!(issuer = self.issuer.url, error = error.report(), "cannot fetch the keys of an issuer");
+            tracing::warn!(
+                issuer = self.issuer.url,
+                error = error.report(),
+                "cannot fetch the keys of an issuer"
+            );
         }
         self.write(|state| match loaded {
             Ok((set, fresh_for)) => {
@@ -223,10 +227,9 @@ impl Keys {
 
     fn unavailable(&self) -> Error {
         let reason = self.read(|state| state.failing.as_ref().map(|failing| failing.reason.clone()));
-        broken("its keys are not there, or too old").with_context("issuer", &self.issuer.url).with_context(
-            "last",
-            reason.as_deref().unwrap_or("it is being asked"),
-        )
+        broken("its keys are not there, or too old")
+            .with_context("issuer", &self.issuer.url)
+            .with_context("last", reason.as_deref().unwrap_or("it is being asked"))
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {

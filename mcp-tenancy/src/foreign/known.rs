@@ -37,9 +37,7 @@ impl KnownIssuer {
         let spec = &issuer.spec;
         let endpoint = Endpoint { url: spec.url.clone(), private: spec.private_addresses };
         let checked_by = match &spec.check {
-            TokenCheck::Jwt { keys, .. } => {
-                CheckedBy::Keys(Keys::new(endpoint, keys.clone(), with.clone()))
-            }
+            TokenCheck::Jwt { keys, .. } => CheckedBy::Keys(Keys::new(endpoint, keys.clone(), with.clone())),
             TokenCheck::Introspection { endpoint: asked, client_id } => {
                 let sealed = sealed_secret.unwrap_or_default();
                 let secret = master.open(&sealed, &["issuer", issuer.id.as_str()])?;

@@ -60,14 +60,19 @@ impl ClaimMapping {
             (1..=MAX_CLAIM_LEN).contains(&name.len()) && (!name.starts_with('/') || pointer(name))
         };
         if !named.into_iter().all(|name| is_claim(&name)) {
-            return Some(format!("a claim's name must have 1 to {MAX_CLAIM_LEN} bytes, a pointer more than `/`"));
+            return Some(format!(
+                "a claim's name must have 1 to {MAX_CLAIM_LEN} bytes, a pointer more than `/`"
+            ));
         }
         if self.permissions.len() > MAX_PERMISSION_CLAIMS {
             return Some(format!("`claims.permissions` may name at most {MAX_PERMISSION_CLAIMS} claims"));
         }
         let granted = self.grants.values().map(|granted| granted.iter().count()).sum::<usize>();
-        (self.grants.len() > MAX_GRANTS || granted > MAX_GRANTS * 4)
-            .then(|| format!("`claims.grants` may have at most {MAX_GRANTS} values, with 4 permissions each on average"))
+        (self.grants.len() > MAX_GRANTS || granted > MAX_GRANTS * 4).then(|| {
+            format!(
+                "`claims.grants` may have at most {MAX_GRANTS} values, with 4 permissions each on average"
+            )
+        })
     }
 
     /// The claim `name` among `claims`.

@@ -121,12 +121,7 @@ impl IssuerStore for MemoryIssuerStore {
         Ok(Page::cut(items, limit, |issuer: &Issuer| issuer.id.to_string()))
     }
 
-    async fn changes_since(
-        &self,
-        _: &PlatformScope,
-        revision: i64,
-        limit: u32,
-    ) -> Result<Vec<StoredIssuer>> {
+    async fn changes_since(&self, _: &PlatformScope, revision: i64, limit: u32) -> Result<Vec<StoredIssuer>> {
         let state = self.lock();
         let later = state.issuers.values().filter(|stored| stored.issuer.revision > revision);
         let mut changed: Vec<_> = later.cloned().collect();

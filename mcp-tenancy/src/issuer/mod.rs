@@ -22,7 +22,8 @@ pub use memory::MemoryIssuerStore;
 #[cfg(feature = "issuers")]
 pub(crate) use model::authority;
 pub use model::{
-    Issuer, IssuerSpec, KeySource, MAX_ISSUERS, MAX_URL_LEN, SigningAlgorithm, StoredIssuer, TokenCheck, TokenType,
+    Issuer, IssuerSpec, KeySource, MAX_ISSUERS, MAX_URL_LEN, SigningAlgorithm, StoredIssuer, TokenCheck,
+    TokenType,
 };
 pub(crate) use operations::Issuers;
 pub use operations::NewIssuer;

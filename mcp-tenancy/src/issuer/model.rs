@@ -198,7 +198,9 @@ impl IssuerSpec {
             TokenCheck::Jwt { algorithms, .. } if algorithms.is_empty() => {
                 Some("`algorithms` must name at least one".to_owned())
             }
-            TokenCheck::Jwt { types, .. } if types.is_empty() => Some("`types` must name at least one".to_owned()),
+            TokenCheck::Jwt { types, .. } if types.is_empty() => {
+                Some("`types` must name at least one".to_owned())
+            }
             TokenCheck::Jwt { keys: KeySource::JwksUri(url), .. } => endpoint("jwks_uri", url),
             TokenCheck::Introspection { client_id, .. } if !(1..=256).contains(&client_id.len()) => {
                 Some("`client_id` must have 1 to 256 bytes".to_owned())
@@ -210,11 +212,16 @@ impl IssuerSpec {
             .or_else(|| {
                 let count = self.audiences.len();
                 let ok = (1..=MAX_AUDIENCES).contains(&count) && self.audiences.iter().all(is_audience);
-                (!ok).then(|| format!("`audiences` must hold 1 to {MAX_AUDIENCES}, of 1 to {MAX_URL_LEN} bytes each"))
+                (!ok).then(|| {
+                    format!("`audiences` must hold 1 to {MAX_AUDIENCES}, of 1 to {MAX_URL_LEN} bytes each")
+                })
             })
             .or_else(|| {
                 let nameless = self.tenant.is_none() && self.claims.tenant.is_none();
-                nameless.then(|| "`claims.tenant` must say which claim names the tenant, as the issuer is shared".to_owned())
+                nameless.then(|| {
+                    "`claims.tenant` must say which claim names the tenant, as the issuer is shared"
+                        .to_owned()
+                })
             })
             .or_else(of_check)
             .or_else(|| self.claims.complaint());
@@ -333,7 +340,8 @@ mod tests {
         assert_eq!(parsed, spec("https://login.example"));
         let round: IssuerSpec = serde_json::from_str(&serde_json::to_string(&parsed).unwrap()).unwrap();
         assert_eq!(round, parsed);
-        for bad in [text.replace("\"tenant\"", "\"tenent\""), text.replace("\"jwt\"", "\"jwt\", \"alg\": 1")] {
+        for bad in [text.replace("\"tenant\"", "\"tenent\""), text.replace("\"jwt\"", "\"jwt\", \"alg\": 1")]
+        {
             assert!(serde_json::from_str::<IssuerSpec>(&bad).is_err(), "{bad}");
         }
         let symmetric = text.replace("\"jwt\"", "\"jwt\", \"algorithms\": [\"HS256\"]");

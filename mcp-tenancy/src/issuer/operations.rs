@@ -88,9 +88,8 @@ impl Tenancy {
         if let Some(tenant) = &new.spec.tenant {
             self.tenant(scope, tenant).await?;
         }
-        let seal = |secret: Secret<String>| {
-            self.issuers.master.seal(secret.expose().as_bytes(), &place(&new.id))
-        };
+        let seal =
+            |secret: Secret<String>| self.issuers.master.seal(secret.expose().as_bytes(), &place(&new.id));
         let sealed_secret = new.secret.map(seal).transpose()?;
         let write =
             IssuerWrite { id: new.id, spec: new.spec, sealed_secret, expected_version: new.expected_version };

@@ -125,7 +125,8 @@ async fn refuse_taken(conn: &mut PgConnection, write: &IssuerWrite) -> Result<()
         .fetch_optional(&mut *conn)
         .await
         .or_fault("issuer.put")?;
-    if let Some(error) = in_the_way.map(row::issuer).transpose()?.and_then(|other| taken(write, &other.issuer))
+    if let Some(error) =
+        in_the_way.map(row::issuer).transpose()?.and_then(|other| taken(write, &other.issuer))
     {
         return Err(error);
     }

@@ -26,9 +26,8 @@ pub(super) const IN_THE_WAY: &str = select!(
 );
 pub(super) const COUNT: &str =
     "SELECT count(*) FROM issuer WHERE tenant_id = $1 AND removed = 0 AND id <> $2";
-pub(super) const PAGE: &str = select!(
-    "WHERE removed = 0 AND id > $1 AND ($2 = '' OR tenant_id = $2) ORDER BY id LIMIT $3"
-);
+pub(super) const PAGE: &str =
+    select!("WHERE removed = 0 AND id > $1 AND ($2 = '' OR tenant_id = $2) ORDER BY id LIMIT $3");
 pub(super) const CHANGES: &str = select!("WHERE revision > $1 ORDER BY revision LIMIT $2");
 pub(super) const WRITE: &str = "INSERT INTO issuer (id, tenant_id, url, kind, spec, sealed_secret, removed, \
      created_at, updated_at, version, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \

@@ -30,8 +30,12 @@ impl IssuerWrite {
         self.spec.validate()?;
         let wanted = matches!(self.spec.check, TokenCheck::Introspection { .. });
         match (wanted, self.sealed_secret.is_some()) {
-            (true, false) => Err(Error::invalid_input("issuer.put", "introspection needs the client's secret")),
-            (false, true) => Err(Error::invalid_input("issuer.put", "an issuer of JWTs has no client secret")),
+            (true, false) => {
+                Err(Error::invalid_input("issuer.put", "introspection needs the client's secret"))
+            }
+            (false, true) => {
+                Err(Error::invalid_input("issuer.put", "an issuer of JWTs has no client secret"))
+            }
             _ => Ok(()),
         }
     }
@@ -98,8 +102,12 @@ pub trait IssuerStore: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `Unavailable`.
-    async fn changes_since(&self, scope: &PlatformScope, revision: i64, limit: u32)
-    -> Result<Vec<StoredIssuer>>;
+    async fn changes_since(
+        &self,
+        scope: &PlatformScope,
+        revision: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredIssuer>>;
 }
 
 /// What both sides of a write must agree on: `stored` is what is there, removed or not.

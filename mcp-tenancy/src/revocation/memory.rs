@@ -19,6 +19,7 @@ use crate::tenant::MAX_PAGE;
 #[derive(Debug, Clone)]
 pub struct MemoryRevocationStore {
     clock: Arc<dyn Clock>,
+    max_denied: u32,
     state: Arc<Mutex<State>>,
 }
 
@@ -39,7 +40,14 @@ impl MemoryRevocationStore {
     /// An empty store.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Arc::default() }
+        Self { clock, max_denied: MAX_DENIED, state: Arc::default() }
+    }
+
+    /// The same store for at most `most` denied tokens of a tenant at a time.
+    #[must_use]
+    pub fn with_max_denied(mut self, most: u32) -> Self {
+        self.max_denied = most;
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -86,13 +94,16 @@ impl RevocationStore for MemoryRevocationStore {
         if let Some((revision, known)) = &former
             && known.expires_at >= token.expires_at
         {
-            return Ok(RevocationChange { revocation: Revocation::Token(known.clone()), revision: *revision });
+            return Ok(RevocationChange {
+                revocation: Revocation::Token(known.clone()),
+                revision: *revision,
+            });
         }
         let live = |known: &DeniedToken| known.tenant == token.tenant && known.expires_at > now;
         if former.is_none()
-            && state.denied().filter(|(_, known)| live(known)).count() >= MAX_DENIED as usize
+            && state.denied().filter(|(_, known)| live(known)).count() >= self.max_denied as usize
         {
-            return Err(too_many());
+            return Err(too_many(self.max_denied));
         }
         Ok(state.change(former.map(|(revision, _)| revision), Revocation::Token(token)))
     }

@@ -8,7 +8,7 @@ use crate::issuer::MAX_URL_LEN;
 
 /// Longest id of a token (`jti`), in bytes.
 pub const MAX_TOKEN_ID_LEN: usize = 256;
-/// Most tokens of one tenant that are denied one by one at a time.
+/// Most tokens of one tenant that are denied one by one at a time, unless a store is made for another number.
 pub const MAX_DENIED: u32 = 10_000;
 /// How far in the future a denied token may end: 400 days.
 pub const MAX_DENIAL: Duration = Duration::from_secs(400 * 24 * 3600);

@@ -21,13 +21,21 @@ use crate::tenant::MAX_PAGE;
 #[derive(Debug, Clone)]
 pub struct SqliteRevocationStore {
     kernel: SqliteKernel,
+    max_denied: u32,
 }
 
 impl SqliteRevocationStore {
     /// A store on `kernel`, which was opened with [`SQLITE_MIGRATIONS`](crate::SQLITE_MIGRATIONS).
     #[must_use]
     pub const fn new(kernel: SqliteKernel) -> Self {
-        Self { kernel }
+        Self { kernel, max_denied: MAX_DENIED }
+    }
+
+    /// The same store for at most `most` denied tokens of a tenant at a time.
+    #[must_use]
+    pub fn with_max_denied(mut self, most: u32) -> Self {
+        self.max_denied = most;
+        self
     }
 }
 
@@ -44,7 +52,7 @@ impl RevocationStore for SqliteRevocationStore {
                 return Ok(former);
             }
             Some(_) => {}
-            None => refuse_too_many(&mut tx, &token.tenant).await?,
+            None => refuse_too_many(&mut tx, &token.tenant, self.max_denied).await?,
         }
         write(tx, scope, RevocationChange { revocation: Revocation::Token(token), revision }).await
     }
@@ -97,12 +105,7 @@ async fn next_revision(tx: &mut ControlTx) -> Result<i64> {
     sqlx::query_scalar(row::NEXT_REVISION).fetch_one(tx.conn()).await.or_fault("token.revoke")
 }
 
-async fn find(
-    tx: &mut ControlTx,
-    tenant: &str,
-    issuer: &str,
-    id: &str,
-) -> Result<Option<RevocationChange>> {
+async fn find(tx: &mut ControlTx, tenant: &str, issuer: &str, id: &str) -> Result<Option<RevocationChange>> {
     let row = sqlx::query_as::<_, Row>(row::FIND)
         .bind(tenant)
         .bind(issuer)
@@ -113,7 +116,7 @@ async fn find(
     row.map(row::change).transpose()
 }
 
-async fn refuse_too_many(tx: &mut ControlTx, tenant: &TenantId) -> Result<()> {
+async fn refuse_too_many(tx: &mut ControlTx, tenant: &TenantId, most: u32) -> Result<()> {
     let now = tx.now();
     let live: i64 = sqlx::query_scalar(row::LIVE)
         .bind(tenant.as_str())
@@ -121,7 +124,7 @@ async fn refuse_too_many(tx: &mut ControlTx, tenant: &TenantId) -> Result<()> {
         .fetch_one(tx.conn())
         .await
         .or_fault("token.revoke")?;
-    if live >= i64::from(MAX_DENIED) { Err(too_many()) } else { Ok(()) }
+    if live >= i64::from(most) { Err(too_many(most)) } else { Ok(()) }
 }
 
 async fn write(

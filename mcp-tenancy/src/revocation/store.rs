@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use mcp_core::{Error, ErrorKind, PlatformScope, Result, scope::TenantId};
 
-use super::{DeniedToken, MAX_DENIED, RevocationChange};
+use super::{DeniedToken, RevocationChange};
 
 /// Keeps what is refused although it has not expired.
 ///
@@ -16,7 +16,8 @@ use super::{DeniedToken, MAX_DENIED, RevocationChange};
 /// - **No skipped change**: revisions are unique, grow, and become visible in their order, so a reader who asks
 ///   [`changes_since`](Self::changes_since) the last revision it saw misses no change.
 /// - **Only what has expired is pruned**, and epochs never.
-/// - **Bounded**: a tenant has at most [`MAX_DENIED`] denied tokens that have not expired.
+/// - **Bounded**: a tenant has at most as many denied tokens that have not expired as the store was made for,
+///   [`MAX_DENIED`](super::MAX_DENIED) unless said otherwise.
 /// - **Tenants apart**: equal token ids of two tenants, or of two issuers, are different tokens.
 /// - **Durable when acknowledged**, on the backends that have a disk: state, event and audit record commit
 ///   together or not at all.
@@ -28,7 +29,7 @@ pub trait RevocationStore: Send + Sync + fmt::Debug {
     /// Denies one token until it expires.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput), [`TooLarge`](ErrorKind::TooLarge) beyond [`MAX_DENIED`],
+    /// [`InvalidInput`](ErrorKind::InvalidInput), [`TooLarge`](ErrorKind::TooLarge) beyond the bound,
     /// [`Unavailable`](ErrorKind::Unavailable).
     async fn deny(&self, scope: &PlatformScope, token: DeniedToken) -> Result<RevocationChange>;
 
@@ -57,10 +58,10 @@ pub trait RevocationStore: Send + Sync + fmt::Debug {
     async fn prune(&self, scope: &PlatformScope, limit: u32) -> Result<u64>;
 }
 
-pub(super) fn too_many() -> Error {
+pub(super) fn too_many(most: u32) -> Error {
     Error::new(
         ErrorKind::TooLarge,
         "token.revoke",
-        format!("the tenant has {MAX_DENIED} revoked tokens that have not expired; end all its tokens instead"),
+        format!("the tenant has {most} revoked tokens that have not expired; end all its tokens instead"),
     )
 }

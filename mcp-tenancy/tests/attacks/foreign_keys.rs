@@ -79,7 +79,9 @@ async fn a_removed_key_takes_its_tokens_along_within_the_stated_time() {
     foreign.expect(&of_first, "login:ada of acme").await;
     // Nobody has to use the token: keys in use are refreshed by themselves.
     foreign.clock.advance(Duration::from_secs(2));
-    eventually("stale keys are not refreshed", || async { Ok(server.asked("/jwks").len() == 2) }).await.unwrap();
+    eventually("stale keys are not refreshed", || async { Ok(server.asked("/jwks").len() == 2) })
+        .await
+        .unwrap();
     foreign.refused_soon(&of_first, "a token whose key was removed").await;
     foreign.expect(&of_second, "login:ada of acme").await;
 }
@@ -169,7 +171,8 @@ async fn a_changed_or_removed_issuer_takes_its_tokens_along() {
     let change = NewIssuer { expected_version: Some(1), ..NewIssuer::new(id.clone(), narrower) };
     foreign.tenancy.put_issuer(&foreign.admin, change).await.unwrap();
     foreign.expect_unauthenticated(&token, "an audience that is no longer declared").await;
-    let back = NewIssuer { expected_version: Some(2), ..NewIssuer::new(id.clone(), spec("acme", server.url())) };
+    let back =
+        NewIssuer { expected_version: Some(2), ..NewIssuer::new(id.clone(), spec("acme", server.url())) };
     foreign.tenancy.put_issuer(&foreign.admin, back).await.unwrap();
     foreign.expect(&token, "login:ada of acme").await;
     foreign.tenancy.remove_issuer(&foreign.admin, &id, 3).await.unwrap();
@@ -192,7 +195,8 @@ async fn a_removal_or_revocation_elsewhere_is_seen() {
     foreign.expect(&one, "login:ada of acme").await;
     foreign.expect(&two, "login:ada of acme").await;
     let expires_at = foreign.clock.now().after(Duration::from_secs(3600));
-    let denied = DeniedToken { tenant: tenant("acme"), issuer: url.clone(), id: "one".to_owned(), expires_at };
+    let denied =
+        DeniedToken { tenant: tenant("acme"), issuer: url.clone(), id: "one".to_owned(), expires_at };
     elsewhere.revoke_token(&foreign.admin, denied).await.unwrap();
     foreign.refused_soon(&one, "a token that was revoked elsewhere").await;
     foreign.expect(&two, "login:ada of acme").await;
@@ -244,6 +248,7 @@ async fn a_denied_token_and_an_epoch_end_what_they_name() {
 #[test]
 fn the_bounds_are_the_ones_that_are_documented() {
     let config = ForeignConfig::default();
-    let seconds = [config.keys_fresh_for, config.keys_stale_for, config.active_for].map(|time| time.as_secs());
+    let seconds =
+        [config.keys_fresh_for, config.keys_stale_for, config.active_for].map(|time| time.as_secs());
     assert_eq!(seconds, [300, 900, 30]);
 }

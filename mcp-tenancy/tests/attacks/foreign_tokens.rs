@@ -180,7 +180,8 @@ async fn a_claim_or_header_given_twice_is_refused() {
         (header.replacen('{', "{\"alg\":\"none\",", 1), claims.clone()),
     ] {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &pair.private, pair.algorithm).unwrap();
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &pair.private, pair.algorithm).unwrap();
         foreign.expect_unauthenticated(&format!("{message}.{signature}"), &message).await;
     }
 }
@@ -310,7 +311,11 @@ async fn cross_tenant_tokens_are_refused_in_every_combination() {
                     } else if header.is_some_and(|header| header != claimed) {
                         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{what}");
                     } else {
-                        assert_eq!(response.body(), format!("i{issuer}:ada of {claimed}").as_bytes(), "{what}");
+                        assert_eq!(
+                            response.body(),
+                            format!("i{issuer}:ada of {claimed}").as_bytes(),
+                            "{what}"
+                        );
                         passed += 1;
                     }
                 }
@@ -380,5 +385,8 @@ async fn a_subject_is_its_issuer_s_alone() {
     foreign.expect_unauthenticated(&one.sign(&claims(&second.url())), "the same kid at two issuers").await;
     let unknown = claims("https://evil.example");
     foreign.expect_unauthenticated(&one.sign(&unknown), "an issuer nobody declared").await;
-    assert_eq!(foreign.tenancy.issuers(&foreign.admin, Some(&tenant("acme")), None, 9).await.unwrap().items.len(), 2);
+    assert_eq!(
+        foreign.tenancy.issuers(&foreign.admin, Some(&tenant("acme")), None, 9).await.unwrap().items.len(),
+        2
+    );
 }

@@ -91,7 +91,11 @@ pub(crate) struct Answer(pub(crate) StatusCode, pub(crate) Vec<(&'static str, St
 
 impl Answer {
     pub(crate) fn json(value: &Value) -> Self {
-        Self(StatusCode::OK, vec![("content-type", "application/json".to_owned())], value.to_string().into_bytes())
+        Self(
+            StatusCode::OK,
+            vec![("content-type", "application/json".to_owned())],
+            value.to_string().into_bytes(),
+        )
     }
 }
 
