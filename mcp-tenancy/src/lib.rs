@@ -5,6 +5,9 @@
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suite in `conformance` shows.
 //!
+//! Beside the platform's own credentials, tokens of foreign [`issuer`]s are taken, per tenant or shared (feature
+//! `issuers`). Any token can be [revoked](revocation), and all of a tenant's at once.
+//!
 //! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
 //! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
 //! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits. What is inside finds a

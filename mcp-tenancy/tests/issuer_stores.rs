@@ -47,7 +47,7 @@ async fn memory_revocation_store() {
 /// An issuer store that compares no versions, looks at no other issuer, forgets that it removed one, and lists the
 /// first page for every cursor.
 #[derive(Debug, Default)]
-struct SloppyIssuers(MemoryIssuerStore, std::sync::Mutex<Vec<StoredIssuer>>);
+struct SloppyIssuers(MemoryIssuerStore);
 
 #[async_trait]
 impl IssuerStore for SloppyIssuers {
