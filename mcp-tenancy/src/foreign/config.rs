@@ -9,7 +9,7 @@ use mcp_core::net::Roots;
 pub struct ForeignConfig {
     /// Whom to trust as a TLS server. Default: the certificate authorities of the public web.
     pub roots: Roots,
-    /// The time for one exchange with an issuer. Default 5 s.
+    /// The time for one exchange with an issuer; one that fails in less than half of it is tried once more. Default 5 s.
     pub timeout: Duration,
     /// How long keys hold, if their issuer does not say so (`Cache-Control: max-age`), and at most. Default 5 minutes.
     pub keys_fresh_for: Duration,

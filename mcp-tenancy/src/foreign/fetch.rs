@@ -1,12 +1,15 @@
 //! One exchange with an issuer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use mcp_core::{
-    Error, Result,
+    Error, ErrorKind, Result,
     key::Secret,
     net::{Addresses, HttpClient, HttpConfig},
 };
+use tokio::time::Instant;
 
 use super::ForeignConfig;
 use crate::issuer::authority;
@@ -20,6 +23,7 @@ const BODY_LIMIT: usize = 256 * 1024;
 pub(super) struct Fetch {
     public: HttpClient,
     private: HttpClient,
+    timeout: Duration,
 }
 
 /// A URL of an issuer and whether it may be at a private address.
@@ -53,7 +57,11 @@ impl Fetch {
                 ..HttpConfig::default()
             })
         };
-        Ok(Self { public: client(Addresses::Public)?, private: client(Addresses::Any)? })
+        Ok(Self {
+            public: client(Addresses::Public)?,
+            private: client(Addresses::Any)?,
+            timeout: config.timeout,
+        })
     }
 
     /// The document at `endpoint` with its headers; `None` if there is none.
@@ -64,7 +72,7 @@ impl Fetch {
             .header(header::ACCEPT, "application/json")
             .body(Bytes::new())
             .map_err(|_| broken("its address is no URL"))?;
-        let response = self.client(endpoint).send(request).await.map_err(unreachable)?;
+        let response = self.send(endpoint, request).await?;
         let (head, body) = response.into_parts();
         match head.status {
             StatusCode::OK => Ok(Some((body, head.headers))),
@@ -92,7 +100,7 @@ impl Fetch {
             .header(header::AUTHORIZATION, authorization)
             .body(Bytes::from(form))
             .map_err(|_| broken("its address is no URL"))?;
-        let response = self.client(endpoint).send(request).await.map_err(unreachable)?;
+        let response = self.send(endpoint, request).await?;
         match response.status() {
             StatusCode::OK => Ok(response.into_body()),
             StatusCode::UNAUTHORIZED => Err(broken("it refuses the client's credentials")),
@@ -100,13 +108,19 @@ impl Fetch {
         }
     }
 
-    const fn client(&self, endpoint: &Endpoint) -> &HttpClient {
-        if endpoint.private { &self.private } else { &self.public }
+    /// Sends a request that may be sent twice: a connection of the pool may be one that the issuer closes in this
+    /// moment.
+    async fn send(&self, endpoint: &Endpoint, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let client = if endpoint.private { &self.private } else { &self.public };
+        let begun = Instant::now();
+        let answer = match client.send(request.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && begun.elapsed() < self.timeout / 2 => {
+                client.send(request).await
+            }
+            answer => answer,
+        };
+        answer.map_err(|error| broken("it could not be asked").with_source(error))
     }
-}
-
-fn unreachable(error: Error) -> Error {
-    broken("it could not be asked").with_source(error)
 }
 
 /// An issuer that cannot be asked, or lies. The caller learns that nobody can say, the log why.

@@ -62,8 +62,8 @@ pub(super) fn of(issuer: &Issuer, claims: &Members, digest: &str) -> Result<(Tok
     let tenant = tenant(issuer, claims)?;
     let mapping = &issuer.spec.claims;
     let subject = match ClaimMapping::find(&claims.0, &mapping.subject) {
-        Some(Value::String(subject)) => subject.as_str(),
-        _ => return Err(refused("no subject, or one of a wrong type")),
+        Some(Value::String(subject)) if !subject.is_empty() => subject.as_str(),
+        _ => return Err(refused("no subject, or one that is empty or of a wrong type")),
     };
     let id = PrincipalId::parse(&format!("{}:{subject}", issuer.id))
         .map_err(|_| refused("a subject that is too long or has blanks"))?;

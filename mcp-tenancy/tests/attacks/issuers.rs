@@ -48,10 +48,6 @@ impl Pair {
         Self::new(EncodingKey::from_rsa_pem(RSA).unwrap(), Algorithm::RS256, kid)
     }
 
-    pub(crate) fn rsa_2(kid: &str) -> Self {
-        Self::new(EncodingKey::from_rsa_pem(RSA_2).unwrap(), Algorithm::RS256, kid)
-    }
-
     pub(crate) fn pss(kid: &str) -> Self {
         Self::new(EncodingKey::from_rsa_pem(RSA_2).unwrap(), Algorithm::PS256, kid)
     }
