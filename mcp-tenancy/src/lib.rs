@@ -6,6 +6,9 @@
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suite in `conformance` shows.
 //!
+//! Beside the platform's own credentials, tokens of foreign [`issuer`]s are taken, per tenant or shared (feature
+//! `issuers`). Any token can be [revoked](revocation), and all of a tenant's at once.
+//!
 //! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
 //! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
 //! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits; how much a tenant may use in a
@@ -79,8 +82,11 @@ pub mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod data_keys;
+#[cfg(feature = "issuers")]
+pub mod foreign;
 #[cfg(feature = "http-api")]
 pub mod http_api;
+pub mod issuer;
 pub mod key;
 pub mod layer;
 pub mod limit;
@@ -88,8 +94,9 @@ pub mod operator;
 pub mod pii;
 pub mod policy;
 pub mod quota;
-pub mod role;
 pub mod refresh;
+pub mod revocation;
+pub mod role;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -25,6 +25,11 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
         },
         Migration { version: 4, name: "quotas", sql: include_str!("../migrations/sqlite/0004_quotas.sql") },
         Migration {
+            version: 5,
+            name: "issuers, revocations",
+            sql: include_str!("../migrations/sqlite/0005_issuers.sql"),
+        },
+        Migration {
             version: 6,
             name: "rotation of keys, refresh tokens, certificates",
             sql: include_str!("../migrations/sqlite/0006_key_rotation.sql"),
@@ -60,6 +65,11 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             sql: include_str!("../migrations/postgres/0002_operator_keys.sql"),
         },
         Migration { version: 4, name: "quotas", sql: include_str!("../migrations/postgres/0004_quotas.sql") },
+        Migration {
+            version: 5,
+            name: "issuers, revocations",
+            sql: include_str!("../migrations/postgres/0005_issuers.sql"),
+        },
         Migration {
             version: 6,
             name: "rotation of keys, refresh tokens, certificates",

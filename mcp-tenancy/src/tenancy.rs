@@ -13,12 +13,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::Authenticators,
     certificate::{CertificateAuthenticator, CertificateStore, MemoryCertificateStore},
+    issuer::{IssuerStore, Issuers, MemoryIssuerStore},
     key::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
     quota::{MemoryQuotaStore, QuotaStore},
     refresh::{MemoryRefreshStore, RefreshStore},
+    revocation::{MemoryRevocationStore, RevocationDirectory, RevocationStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -47,12 +49,16 @@ pub struct TenancyDeps {
     pub refresh: Arc<dyn RefreshStore>,
     /// Where registered client certificates are kept.
     pub certificates: Arc<dyn CertificateStore>,
+    /// Where foreign issuers are kept.
+    pub issuers: Arc<dyn IssuerStore>,
+    /// Where revocations of tokens are kept.
+    pub revocations: Arc<dyn RevocationStore>,
     /// What seals what is a tenant's, such as the private halves of its signing keys. The constructors here
     /// keep data keys beside the tenants, wrapped by the master key; replace it for another vault.
     pub data_keys: Arc<DataKeys>,
     /// Where quotas, and what was used of them, are kept.
     pub quotas: Arc<dyn QuotaStore>,
-    /// What opens signing keys from before there were data keys.
+    /// What seals the secrets that issuers ask for, and opens signing keys from before there were data keys.
     pub master: MasterKey,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -77,6 +83,8 @@ impl TenancyDeps {
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
+            issuers: Arc::new(MemoryIssuerStore::default()),
+            revocations: Arc::new(MemoryRevocationStore::default()),
             refresh: Arc::new(MemoryRefreshStore::default()),
             certificates: Arc::new(MemoryCertificateStore::default()),
             quotas: Arc::new(MemoryQuotaStore::default()),
@@ -104,6 +112,8 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            issuers: Arc::new(crate::issuer::SqliteIssuerStore::new(kernel.clone())),
+            revocations: Arc::new(crate::revocation::SqliteRevocationStore::new(kernel.clone())),
             refresh: Arc::new(crate::refresh::SqliteRefreshStore::new(kernel.clone())),
             certificates: Arc::new(crate::certificate::SqliteCertificateStore::new(kernel.clone())),
             quotas: Arc::new(crate::quota::SqliteQuotaStore::new(kernel.clone(), Default::default())),
@@ -132,6 +142,8 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            issuers: Arc::new(crate::issuer::PostgresIssuerStore::new(kernel.clone())),
+            revocations: Arc::new(crate::revocation::PostgresRevocationStore::new(kernel.clone())),
             refresh: Arc::new(crate::refresh::PostgresRefreshStore::new(kernel.clone())),
             certificates: Arc::new(crate::certificate::PostgresCertificateStore::new(kernel.clone())),
             quotas: Arc::new(crate::quota::PostgresQuotaStore::new(kernel.clone(), Default::default())),
@@ -175,8 +187,11 @@ pub struct Tenancy {
     pub(crate) api_keys: Arc<ApiKeyAuthenticator>,
     pub(crate) operators: Arc<OperatorAuthenticator>,
     platform_tokens: Arc<PlatformJwtAuthenticator>,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) issuers: Issuers,
+    pub(crate) revocation_store: Arc<dyn RevocationStore>,
+    pub(crate) revocations: Arc<RevocationDirectory>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// What loading declared tenants did.
@@ -197,14 +212,21 @@ impl Tenancy {
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
+        let revocations =
+            RevocationDirectory::open(deps.revocations.clone(), deps.clock.clone(), deps.directory).await?;
+        let issuers = Issuers::new(deps.issuers, deps.master.clone(), deps.directory);
         let (signing_keys, data_keys) = (deps.signing_keys.clone(), deps.data_keys.clone());
         let keyring = Keyring::new(signing_keys, data_keys, deps.master, deps.clock.clone())?;
         let keyring = Arc::new(keyring.with_first(deps.tokens.algorithm));
         let tokens = deps.tokens;
         let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), tokens.clone());
-        let verifier =
-            TokenVerifier::new(keyring.clone(), directory.clone(), deps.clock.clone(), tokens.clone());
-        let verifier = Arc::new(verifier);
+        let verifier = Arc::new(TokenVerifier::new(
+            keyring.clone(),
+            directory.clone(),
+            revocations.clone(),
+            deps.clock.clone(),
+            tokens.clone(),
+        ));
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
         let operators = Arc::new(OperatorAuthenticator::new(deps.operator_keys.clone(), deps.clock.clone())?);
         let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(verifier.clone()));
@@ -214,6 +236,8 @@ impl Tenancy {
         tasks.spawn(async move { follower.run(until).await });
         let (used, until) = (api_keys.clone(), shutdown.clone());
         tasks.spawn(async move { used.run(until).await });
+        let (follower, until) = (revocations.clone(), shutdown.clone());
+        tasks.spawn(async move { follower.run(until).await });
         tasks.close();
         Ok(Self {
             tenants: deps.tenants,
@@ -235,6 +259,9 @@ impl Tenancy {
             api_keys,
             operators,
             platform_tokens,
+            issuers,
+            revocation_store: deps.revocations,
+            revocations,
             shutdown,
             tasks,
         })

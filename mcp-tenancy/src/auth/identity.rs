@@ -67,6 +67,13 @@ impl Authenticators {
         self
     }
 
+    /// These, and then `more` for what comes in headers.
+    #[must_use]
+    pub fn and(&self, more: impl IntoIterator<Item = Arc<dyn Authenticator>>) -> Self {
+        let of_headers = self.of_headers.iter().cloned().chain(more).collect();
+        Self { of_headers, of_connection: self.of_connection.clone() }
+    }
+
     /// Who sends the request.
     ///
     /// # Errors

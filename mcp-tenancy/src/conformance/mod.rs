@@ -18,13 +18,15 @@
 
 mod api_keys;
 mod certificates;
+mod issuers;
 mod limits;
 mod operator_keys;
 mod policies;
 mod policy;
 mod quotas;
-mod roles;
 mod refresh;
+mod revocations;
+mod roles;
 mod signing_keys;
 mod tenants;
 
@@ -39,13 +41,15 @@ use mcp_core::{
 
 pub use api_keys::KEY_STORE;
 pub use certificates::CERTIFICATE_STORE;
+pub use issuers::ISSUER_STORE;
 pub use limits::RATE_LIMITER;
 pub use operator_keys::OPERATOR_KEY_STORE;
 pub use policies::POLICY_STORE;
 pub use policy::{POLICY, REFERENCE_CEDAR, REFERENCE_REGO, REFERENCE_REGO_V0};
 pub use quotas::{QUOTA_NOON, QUOTA_STORE, QUOTA_TENANTS, QuotaHarness};
-pub use roles::ROLE_STORE;
 pub use refresh::REFRESH_STORE;
+pub use revocations::{ClockedRevocations, MOST_DENIED, REVOCATION_STORE};
+pub use roles::ROLE_STORE;
 pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
 

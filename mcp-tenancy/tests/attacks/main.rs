@@ -4,11 +4,21 @@
 
 mod api_keys;
 mod certificates;
+#[cfg(feature = "issuers")]
+mod foreign_keys;
+#[cfg(feature = "issuers")]
+mod foreign_network;
+#[cfg(feature = "issuers")]
+mod foreign_opaque;
+#[cfg(feature = "issuers")]
+mod foreign_tokens;
+#[cfg(feature = "issuers")]
+mod issuers;
 mod operators;
 mod pii;
 mod policies;
-mod sealed_keys;
 mod refresh;
+mod sealed_keys;
 mod signing_keys;
 mod support;
 mod tenant_boundary;

@@ -23,9 +23,11 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     Tenancy, TenancyDeps,
+    auth::Authenticators,
     key::NewApiKey,
     layer::{AuthenticateLayer, RateLimitLayer, TenantLayer},
     limit::GcraLimiter,
+    revocation::MemoryRevocationStore,
     tenant::NewTenant,
     token::{
         MIN_LEAD, MemorySigningKeyStore, Rotation, SigningAlgorithm, SigningKey, SigningKeyStore as _,
@@ -61,6 +63,7 @@ impl Denials {
 pub(crate) struct World {
     pub(crate) deps: TenancyDeps,
     pub(crate) tenancy: Tenancy,
+    pub(crate) authenticators: Authenticators,
     pub(crate) admin: PlatformScope,
     pub(crate) clock: ManualClock,
     pub(crate) denials: Arc<Denials>,
@@ -93,6 +96,7 @@ impl World {
         let mut deps = TenancyDeps {
             signing_keys: Arc::new(signing_keys.clone()),
             clock: Arc::new(clock.clone()),
+            revocations: Arc::new(MemoryRevocationStore::new(Arc::new(clock.clone()))),
             ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
         };
         change(&mut deps);
@@ -102,7 +106,8 @@ impl World {
             tenancy.create_tenant(&admin, NewTenant::new(tenant(id), id.to_uppercase())).await.unwrap();
         }
         let (denials, limiter) = (Arc::default(), Arc::default());
-        Self { deps, tenancy, admin, clock, denials, signing_keys, limiter }
+        let authenticators = tenancy.authenticators();
+        Self { deps, tenancy, authenticators, admin, clock, denials, signing_keys, limiter }
     }
 
     /// Another process on the same stores.
@@ -132,7 +137,7 @@ impl World {
         });
         let mut stack = ServiceBuilder::new()
             .layer(RescueLayer::default())
-            .layer(AuthenticateLayer::new(self.tenancy.authenticators(), self.denials.clone()))
+            .layer(AuthenticateLayer::new(self.authenticators.clone(), self.denials.clone()))
             .layer(TenantLayer::new(self.tenancy.directory().clone(), self.denials.clone()))
             .layer(RateLimitLayer::new(self.limiter.clone(), self.denials.clone()))
             .service(inside);
