@@ -70,6 +70,7 @@ impl Server {
             tenancy: self.tenancy.clone(),
             resource: self.resource.clone(),
             limiter: self.limiter.clone(),
+            limits: Arc::default(),
             denials: self.denials.clone(),
         };
         let rescue = RescueLayer::new(self.resource.challenge().unwrap());

@@ -26,6 +26,7 @@ use crate::{
     Tenancy,
     auth::{ProtectedResource, WELL_KNOWN},
     layer::Admission,
+    limit::LimitPolicy,
 };
 
 pub use token::Grant;
@@ -42,6 +43,8 @@ pub struct Deps {
     pub resource: ProtectedResource,
     /// Holds tenants to their limits: a grant is a request of its tenant.
     pub limiter: Arc<dyn RateLimiter>,
+    /// The limits beside the tenants' own, as [`RateLimitLayer`](crate::layer::RateLimitLayer) has them.
+    pub limits: Arc<LimitPolicy>,
     /// Where refusals are recorded.
     pub denials: Arc<dyn DenialLog>,
 }
@@ -55,8 +58,8 @@ struct Api {
 
 /// The routes, with their state inside.
 pub fn routes(deps: Deps) -> Router {
-    let Deps { tenancy, resource, limiter, denials } = deps;
-    let admission = Admission::new(tenancy.directory().clone(), limiter, denials);
+    let Deps { tenancy, resource, limiter, limits, denials } = deps;
+    let admission = Admission::new(tenancy.directory().clone(), limiter, limits, denials);
     Router::new()
         .route("/t/{tenant}/.well-known/jwks.json", get(discovery::jwks))
         .route(WELL_KNOWN, get(discovery::resource))

@@ -10,7 +10,7 @@ use mcp_core::{
 };
 
 use super::{RateLimitLayer, TenantLayer, denial::Denials, tenant::scope_of};
-use crate::{auth::Identity, tenant::TenantDirectory};
+use crate::{auth::Identity, limit::LimitPolicy, tenant::TenantDirectory};
 
 /// Authentication is the handler's; tenant and rate limit are as the layers have them.
 #[derive(Debug, Clone)]
@@ -24,11 +24,12 @@ impl Admission {
     pub(crate) fn new(
         directory: Arc<TenantDirectory>,
         limiter: Arc<dyn RateLimiter>,
+        policy: Arc<LimitPolicy>,
         log: Arc<dyn DenialLog>,
     ) -> Self {
         Self {
             tenant: TenantLayer::new(directory, log.clone()),
-            limit: RateLimitLayer::new(limiter, log.clone()),
+            limit: RateLimitLayer::new(limiter, log.clone()).with_policy(policy),
             denials: Denials::new(log),
         }
     }

@@ -27,7 +27,8 @@ impl Tenancy {
     }
 
     /// Ends every token of a tenant that was issued until now, the platform's own and foreign ones: here at once,
-    /// elsewhere within the directory's poll interval. API keys live on.
+    /// elsewhere within the directory's poll interval. API keys live on, and the refresh tokens granted for them:
+    /// [`end_credentials`](Self::end_credentials) ends those of a principal.
     ///
     /// # Errors
     /// As [`RevocationStore::end_all`](super::RevocationStore::end_all); `NotFound` if there is no such tenant.

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use mcp_core::{ErrorKind, PlatformScope, Result, key::MasterKey, scope::TenantId};
+use mcp_core::{
+    Error, ErrorKind, PlatformScope, Result, clock::Timestamp, key::MasterKey, scope::TenantId,
+};
 use mcp_tenancy::{
     Tenancy, TenancyDeps,
     token::{Grant, SigningKey, SigningKeyStore},
@@ -24,6 +26,19 @@ impl SigningKeyStore for Rewritten {
     }
     async fn first(&self, _: &PlatformScope, key: SigningKey) -> Result<SigningKey> {
         Ok(key)
+    }
+    async fn rotate(&self, _: &PlatformScope, key: SigningKey, _: Duration) -> Result<SigningKey> {
+        Ok(key)
+    }
+    async fn remove(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        kid: &str,
+        _: Timestamp,
+    ) -> Result<SigningKey> {
+        let found = self.keys(scope, tenant).await?.into_iter().find(|key| key.kid == kid);
+        found.ok_or_else(|| Error::not_found("test", "no such key"))
     }
     async fn record(&self, _: &PlatformScope, _: &Grant) -> Result<()> {
         Ok(())
