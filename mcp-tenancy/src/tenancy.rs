@@ -267,8 +267,8 @@ impl Tenancy {
         })
     }
 
-    /// Stops following changes, and writes when keys were last used. What was handed out goes on with the last state until the directory's hold
-    /// has passed.
+    /// Stops following changes, and writes when keys were last used. What was handed out goes on with the last
+    /// state until the directory's hold has passed.
     pub async fn shutdown(&self) {
         self.shutdown.cancel();
         self.tasks.wait().await;
