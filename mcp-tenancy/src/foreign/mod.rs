@@ -4,7 +4,7 @@
 //! it. [`Tenancy::follow_issuers`](crate::Tenancy::follow_issuers) puts them together:
 //!
 //! ```
-//! # use mcp_tenancy::{Tenancy, TenancyDeps, foreign::ForeignConfig, token::TokenConfig};
+//! # use mcp_tenancy::{Tenancy, foreign::ForeignConfig};
 //! # async fn example(tenancy: Tenancy) -> mcp_core::Result<()> {
 //! let issuers = tenancy.follow_issuers(ForeignConfig::default()).await?;
 //! let authenticators = tenancy.authenticators().and(issuers.authenticators());
