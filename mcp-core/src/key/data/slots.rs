@@ -87,15 +87,11 @@ where
         F: Future<Output = Result<V>> + Send,
     {
         let slot = self.slot(key).await;
-        // Held until the answer is in its place.
-        let _turn = match slot.look(self.hold) {
-            Look::Fresh(value) => return Ok(value),
-            Look::Failed(error) => return Err(error),
-            Look::Stale(value) => match slot.turn.try_acquire() {
-                Ok(turn) => turn,
-                Err(_) => return Ok(value),
-            },
-            Look::Nothing => slot
+        let turn = match (slot.look(self.hold), slot.turn.try_acquire()) {
+            (Look::Fresh(value), _) | (Look::Stale(value), Err(_)) => return Ok(value),
+            (Look::Failed(error), _) => return Err(error),
+            (_, Ok(turn)) => turn,
+            (Look::Nothing, Err(_)) => slot
                 .turn
                 .acquire()
                 .await
@@ -107,16 +103,19 @@ where
             Look::Failed(error) => return Err(error),
             Look::Stale(_) | Look::Nothing => {}
         }
-        match load().await {
+        let answer = match load().await {
             Ok(value) => {
                 slot.confirm(value.clone(), self.ttl);
                 Ok(value)
             }
             Err(error) => slot.put_off(error, self.hold),
-        }
+        };
+        // Only now: the next in turn must find the answer in its place.
+        drop(turn);
+        answer
     }
 
-    /// The place of a value, to be filled by [`fill`](Self::fill).
+    /// The place of a value, to be filled by [`Slot::confirm`].
     pub(super) async fn slot(&self, key: &K) -> Arc<Slot<V>> {
         let empty = async {
             let state = RwLock::new(State { held: None, failed: None });
