@@ -53,7 +53,7 @@ fn settings(port: u16, dir: &Path, password: &str) -> String {
     let dir = dir.display();
     format!(
         "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir {dir}\n\
-         save \"\"\nappendonly no\nenable-debug-command no\ndaemonize no\n"
+         save \"\"\nappendonly no\ndaemonize no\n"
     )
 }
 
