@@ -102,6 +102,89 @@ export type McpServer =
       timeoutSeconds?: number
     }
 
+/** What a context is made from; each member may be missing. */
+export interface NewContext {
+  user_id?: string
+  session_id?: string
+  data?: Record<string, unknown>
+}
+
+/** Which contexts. */
+export interface ContextFilter {
+  user_id?: string
+  session_id?: string
+  /** `next_cursor` of the page before. */
+  cursor?: string
+  /** 1 to 200. Default: 50. */
+  limit?: number
+}
+
+/** A context without its data. */
+export interface ContextHead {
+  context_id: string
+  tenant_id: string
+  user_id: string
+  session_id: string | null
+  metadata: { created_at: string; updated_at: string; version: number; messages: number }
+}
+
+/** A context. Its messages are `data.conversation_history`. */
+export interface Context extends ContextHead {
+  data: { conversation_history?: Message[]; [field: string]: unknown }
+}
+
+/** A page of contexts. */
+export interface ContextPage {
+  items: ContextHead[]
+  next_cursor?: string
+}
+
+/** A message to be appended; its content is a text, or a list of parts. */
+export interface NewMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool'
+  content: string | Array<Record<string, unknown>>
+  metadata?: Record<string, unknown>
+}
+
+/** A message of a context. */
+export interface Message extends NewMessage {
+  seq: number
+  author: string
+  created_at: string
+}
+
+/** How messages are appended. */
+export interface AppendOptions {
+  /** To this version alone. Default: to any. */
+  expectedVersion?: number
+  /** Once for this key. */
+  idempotencyKey?: string
+}
+
+/** What an append came to. */
+export interface Appended {
+  version: number
+  first_seq: number
+  last_seq: number
+}
+
+/** A text that is remembered. */
+export interface Memory {
+  id: string
+  namespace: string
+  text: string
+  metadata?: Record<string, unknown>
+  author: string
+  created_at: string
+}
+
+/** What was recalled, best first, and whether meanings were compared or words alone. */
+export interface Recalled {
+  items: Array<Memory & { score: number }>
+  semantic: boolean
+  note?: string
+}
+
 /** A tool as MCP describes it. */
 export interface Tool {
   name: string
@@ -156,6 +239,32 @@ export declare class Tenant {
   get id(): string
   /** As whom the calls are made. */
   get principal(): string
+  /** Creates a context: a conversation, and the data around it. Without `user_id` it is the principal's. */
+  createContext(context?: NewContext): Promise<Context>
+  /** The context with its newest messages, 100 by default. Rejects with `not_found`. */
+  readContext(id: string, messages?: number | undefined | null): Promise<Context>
+  /** A page of contexts without their data, latest created first; `next_cursor` where there are more. */
+  listContexts(filter?: ContextFilter): Promise<ContextPage>
+  /**
+   * Appends messages, all or none; once for an idempotency key.
+   *
+   * Rejects with `conflict` and the `current_version` where another was expected.
+   */
+  append(id: string, messages: Array<NewMessage>, options?: AppendOptions): Promise<Appended>
+  /**
+   * Merges a patch into the context's data (RFC 7396): null removes, objects are merged, the rest replaces.
+   *
+   * Rejects with `conflict` and the `current_version` where it is another.
+   */
+  patchContext(id: string, patch: Record<string, unknown>, expectedVersion: number): Promise<Context>
+  /** Deletes the context and its messages, in any version where none is expected. */
+  deleteContext(id: string, expectedVersion?: number | undefined | null): Promise<void>
+  /** Remembers a text in a namespace: `user/…`, `agent/…` or `session/…`. The same text is there once. */
+  remember(namespace: string, text: string, metadata?: Record<string, unknown>): Promise<Memory>
+  /** What of a namespace is nearest to a query, best first; 10 by default, at most 100. */
+  recall(namespace: string, query: string, limit?: number | undefined | null): Promise<Recalled>
+  /** The vectors of texts, by a local model or by the first that embeds. Rejects with `not_found` without one. */
+  embed(texts: Array<string>, model?: string | undefined | null): Promise<Array<Array<number>>>
   /** The tools of the tenant's MCP servers; names begin with the server's, as in `time__now`. */
   listTools(): Promise<Array<Tool>>
   /**

@@ -1,6 +1,6 @@
 //! The REST API: `/api/v1/contexts`, `/api/v1/memories` and `/api/v1/events`.
 //!
-//! [`routes`] expects the caller's [`Scope`] as an extension, put there by the layers that
+//! [`routes()`] expects the caller's [`Scope`] as an extension, put there by the layers that
 //! authenticated it, and [`RescueLayer`](mcp_core::layer::RescueLayer) above it. [`openapi`] says what there is.
 
 mod contexts;

@@ -14,11 +14,14 @@ use crate::upstream::{
     JSON, Step, Upstream, answer, delta, event, provider, role, says, stream_head, streams,
 };
 
+/// What breaks a provider.
+type Break = fn(Arc<dyn ChatProvider>) -> Arc<dyn ChatProvider>;
+
 /// The backend, as it is or behind something that breaks it.
 #[derive(Default)]
 struct OpenAi {
     upstream: std::sync::Mutex<Option<Upstream>>,
-    broken: Option<fn(Arc<dyn ChatProvider>) -> Arc<dyn ChatProvider>>,
+    broken: Option<Break>,
 }
 
 fn script(behaviour: Behaviour) -> Vec<Step> {

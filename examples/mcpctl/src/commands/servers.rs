@@ -71,7 +71,7 @@ pub(crate) struct Wait {
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// npm:@scope/name[@version] or pypi:name[==version]; the latest where no version is given.
+    /// `npm:@scope/name[@version]` or `pypi:name[==version]`; the latest where no version is given.
     package: String,
     /// Its name in the gateway, 1 to 32 of A-Z a-z 0-9 _ -; made from the package's without it.
     #[arg(long)]
