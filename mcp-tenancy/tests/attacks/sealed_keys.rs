@@ -3,9 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use mcp_core::{
-    Error, ErrorKind, PlatformScope, Result, clock::Timestamp, key::MasterKey, scope::TenantId,
-};
+use mcp_core::{Error, ErrorKind, PlatformScope, Result, clock::Timestamp, key::MasterKey, scope::TenantId};
 use mcp_tenancy::{
     Tenancy, TenancyDeps,
     token::{Grant, SigningKey, SigningKeyStore},
