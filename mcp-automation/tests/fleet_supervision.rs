@@ -58,7 +58,7 @@ async fn a_closed_tenant_has_no_process_and_gets_none_until_it_is_opened() {
     }
     assert_eq!(marked(&mark).len(), 2);
 
-    fleet.close_tenants(&operator(), [acme.tenant().clone()].into());
+    fleet.close_tenants(&operator(), || [acme.tenant().clone()].into());
     for server in ["own", "shared"] {
         let error = fleet.connect(&acme, &name(server)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -72,7 +72,7 @@ async fn a_closed_tenant_has_no_process_and_gets_none_until_it_is_opened() {
     };
     tokio::time::timeout(Duration::from_secs(10), one_left).await.unwrap();
 
-    fleet.close_tenants(&operator(), [other.tenant().clone()].into());
+    fleet.close_tenants(&operator(), || [other.tenant().clone()].into());
     none_left(&mark, Duration::from_secs(10)).await;
     fleet.connect(&acme, &name("own")).await.unwrap();
     assert_eq!(marked(&mark).len(), 1);

@@ -116,9 +116,11 @@ impl Fleet {
     /// Closes these tenants and opens all others: a closed one is refused
     /// ([`Unavailable`](ErrorKind::Unavailable)), and its own instances stop, whoever uses them; nobody has to
     /// wait for that.
-    pub fn close_tenants(&self, scope: &PlatformScope, closed: HashSet<TenantId>) {
+    ///
+    /// `closed` is asked when it is this call's turn, so that of two calls at once the later one's answer stays.
+    pub fn close_tenants(&self, scope: &PlatformScope, closed: impl FnOnce() -> HashSet<TenantId>) {
         let mut table = self.shared.table();
-        table.closed = closed;
+        table.closed = closed();
         for instance in table.all() {
             let Some(tenant) = &instance.key.tenant else { continue };
             if table.closed.contains(tenant) && !instance.stop.is_cancelled() {

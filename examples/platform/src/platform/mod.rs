@@ -24,11 +24,11 @@ use mcp_core::{
     embed::Embedder,
     event::{EventBus, EventFeed},
     limit::RateLimiter,
-    scope::PrincipalId,
+    scope::{PrincipalId, TenantId},
     telemetry::Metrics,
 };
 use mcp_inference::{http_api::InferenceApi, router::Router};
-use mcp_tenancy::{Tenancy, limit::GcraLimiter};
+use mcp_tenancy::{Tenancy, limit::GcraLimiter, tenant::Tenant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use administration::Administration;
@@ -246,6 +246,18 @@ impl Platform {
         self.metrics.render()
     }
 
+    /// Lets a suspended tenant be used again. When this returns, its servers start for it here, too: who was told
+    /// of the resumption may call at once.
+    ///
+    /// # Errors
+    /// As [`Tenancy::resume_tenant`].
+    pub async fn resume_tenant(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Tenant> {
+        let resumed = self.tenancy().resume_tenant(scope, tenant).await?;
+        let suspended = self.tenancy().directory().suspended();
+        self.fleet.close_tenants(scope, || suspended.borrow().clone());
+        Ok(resumed)
+    }
+
     /// Whether the platform can serve, and what it knows of its parts.
     pub async fn readiness(&self) -> Readiness {
         Readiness::look(&self.administration, &self.fleet).await
@@ -258,8 +270,7 @@ fn close_suspended(tenancy: &Tenancy, fleet: Arc<Fleet>) -> Result<impl Future<O
     let mut suspended = tenancy.directory().suspended();
     Ok(async move {
         loop {
-            let closed = suspended.borrow_and_update().clone();
-            fleet.close_tenants(&scope, closed);
+            fleet.close_tenants(&scope, || suspended.borrow_and_update().clone());
             // The directory is gone with the platform.
             if suspended.changed().await.is_err() {
                 return;

@@ -124,7 +124,7 @@ pub(super) async fn resume(
     Extension(scope): Extension<PlatformScope>,
     Path(tenant): Path<String>,
 ) -> Result<Json<Tenant>, ApiError> {
-    Ok(Json(platform.tenancy().resume_tenant(&scope, &tenant_id(&tenant)?).await?))
+    Ok(Json(platform.resume_tenant(&scope, &tenant_id(&tenant)?).await?))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
