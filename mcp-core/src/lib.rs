@@ -1,9 +1,10 @@
 //! The vocabulary of the MCP platform SDK.
 //!
 //! Everything another crate of the SDK builds on lives here: who acts for which tenant ([`scope`]), what
-//! went wrong ([`error`]), secrets ([`key`]), time ([`clock`]), texts as vectors ([`embed`]), the transaction
-//! that holds state, event and audit record together (`sql`), the audit chain ([`audit`]), tower layers
-//! ([`layer`]), and, for programs that have none of their own, where logs and metrics go (`telemetry`).
+//! went wrong ([`error`]), whether something may be done ([`access`]), secrets ([`key`]), time ([`clock`]),
+//! texts as vectors ([`embed`]), the transaction that holds state, event and audit record together (`sql`),
+//! the audit chain ([`audit`]), tower layers ([`layer`]), and, for programs that have none of their own, where
+//! logs and metrics go (`telemetry`).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -20,6 +21,7 @@
 //! # Ok::<(), mcp_core::Error>(())
 //! ```
 
+pub mod access;
 pub mod audit;
 pub mod clock;
 #[cfg(feature = "conformance")]
@@ -31,11 +33,11 @@ pub mod event;
 pub mod http_api;
 pub mod key;
 pub mod layer;
-#[cfg(feature = "sql")]
 pub mod lease;
 pub mod limit;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod redact;
 pub mod scope;
 #[cfg(feature = "sql")]
 pub mod sql;

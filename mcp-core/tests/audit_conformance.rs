@@ -1,13 +1,14 @@
-//! The suites of the audit log and of leases on SQLite, in both of its isolation modes.
+//! The suites of the audit log and of leases in memory and on SQLite, in both of its
+//! isolation modes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
 use mcp_core::{
-    audit::SqliteAudit,
+    audit::{MemoryAudit, SqliteAudit},
     clock::SystemClock,
     conformance::{AuditHarness, platform, run_audit, run_leases},
-    lease::{Leases, SqliteLeases},
+    lease::{Leases, MemoryLeases, SqliteLeases},
     scope::TenantId,
     sql::{
         IsolationMode,
@@ -40,6 +41,23 @@ async fn suite(mode: IsolationMode) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_in_memory() {
+    let store = MemoryAudit::new();
+    let tenants: Vec<_> =
+        (0..AuditHarness::TENANTS).map(|i| TenantId::parse(&format!("t{i}")).unwrap()).collect();
+    for tenant in &tenants {
+        store.place(tenant.clone());
+    }
+    let harness = AuditHarness {
+        store: Arc::new(store),
+        leases: Arc::new(MemoryLeases::new(Arc::new(SystemClock))),
+        tenants,
+        directory: tempfile::tempdir().unwrap(),
+    };
+    assert_eq!(run_audit(&harness).await.failures(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn audit_in_a_file_per_tenant() {
     suite(IsolationMode::Database).await;
 }
@@ -47,6 +65,12 @@ async fn audit_in_a_file_per_tenant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn audit_in_shared_tables() {
     suite(IsolationMode::Row).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_in_memory() {
+    let leases: Arc<dyn Leases> = Arc::new(MemoryLeases::new(Arc::new(SystemClock)));
+    assert_eq!(run_leases(&leases).await.failures(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

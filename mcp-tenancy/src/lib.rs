@@ -1,14 +1,20 @@
 //! Who may do what, as whom, and how much: the tenants of a platform.
 //!
-//! A [`Tenancy`] puts four parts together: [`tenant`]s and the directory every request asks, API [`key`]s,
-//! [`token`]s signed with a key per tenant, and what the [`layer`]s need to apply them. Each store is a trait
+//! A [`Tenancy`] puts these together: [`tenant`]s and the directory every request asks, API [`key`]s,
+//! [`token`]s signed with keys of the tenant, [`refresh`] tokens that lead from one to the next, client
+//! [`certificate`]s, and what the [`layer`]s need to apply them. Each store is a trait
 //! with a backend in memory, in SQLite (feature `sqlite`) and in PostgreSQL (feature `postgres`); they mean
 //! the same, which the suite in `conformance` shows.
 //!
+//! Beside the platform's own credentials, tokens of foreign [`issuer`]s are taken, per tenant or shared (feature
+//! `issuers`). Any token can be [revoked](revocation), and all of a tenant's at once.
+//!
 //! The way of a request: [`AuthenticateLayer`](layer::AuthenticateLayer) finds out as whom it comes,
 //! [`TenantLayer`](layer::TenantLayer) for which tenant and whether that tenant may be used, and
-//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits. What is inside finds a
-//! [`Scope`](mcp_core::Scope) in the request's extensions and cannot be reached without one. Requests of
+//! [`RateLimitLayer`](layer::RateLimitLayer) whether it is within its limits; how much a tenant may use in a
+//! day or month is said by [`quota`]s. What is inside finds a [`Scope`](mcp_core::Scope) in the request's
+//! extensions and cannot be reached without one. What may be done there is decided by [`role`]s and
+//! [`policy`], in [`AuthorizeLayer`](layer::AuthorizeLayer) where the request tells. Requests of
 //! [`operator`]s, who act above tenants, go through layers of their own.
 //!
 //! ```
@@ -72,12 +78,25 @@
 //! ```
 
 pub mod auth;
+pub mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod data_keys;
+#[cfg(feature = "issuers")]
+pub mod foreign;
+#[cfg(feature = "http-api")]
+pub mod http_api;
+pub mod issuer;
 pub mod key;
 pub mod layer;
 pub mod limit;
 pub mod operator;
+pub mod pii;
+pub mod policy;
+pub mod quota;
+pub mod refresh;
+pub mod revocation;
+pub mod role;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

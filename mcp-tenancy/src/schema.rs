@@ -1,8 +1,9 @@
 //! How names and ids look in an OpenAPI document.
 
-use crate::{key::KeyId, tenant::Name};
+use crate::{issuer::IssuerId, key::KeyId, tenant::Name};
 
 mcp_core::text_schema! {
     KeyId: "^[0-9a-f]{24}$", 24, "0123456789abcdef01234567", "Names a key; the middle part of its text.";
+    IssuerId: "^[a-z0-9-]+$", 32, "okta", "Names an issuer; begins the ids of its principals.";
     Name: "^[a-z0-9._-]+$", 64, "ml_inference", "The name of a tier, a region or a feature.";
 }

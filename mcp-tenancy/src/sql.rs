@@ -23,8 +23,30 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
             name: "operator keys",
             sql: include_str!("../migrations/sqlite/0002_operator_keys.sql"),
         },
+        Migration { version: 4, name: "quotas", sql: include_str!("../migrations/sqlite/0004_quotas.sql") },
+        Migration {
+            version: 5,
+            name: "issuers, revocations",
+            sql: include_str!("../migrations/sqlite/0005_issuers.sql"),
+        },
+        Migration {
+            version: 6,
+            name: "rotation of keys, refresh tokens, certificates",
+            sql: include_str!("../migrations/sqlite/0006_key_rotation.sql"),
+        },
     ],
-    tenant: &[],
+    tenant: &[
+        Migration {
+            version: 3,
+            name: "roles, policies",
+            sql: include_str!("../migrations/sqlite/0003_policy.sql"),
+        },
+        Migration {
+            version: 4,
+            name: "what was used of quotas",
+            sql: include_str!("../migrations/sqlite/0004_quota_usage.sql"),
+        },
+    ],
 };
 
 /// What this crate stores in PostgreSQL, for `PgKernel::install` and `PgKernel::connect`.
@@ -42,8 +64,30 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             name: "operator keys",
             sql: include_str!("../migrations/postgres/0002_operator_keys.sql"),
         },
+        Migration { version: 4, name: "quotas", sql: include_str!("../migrations/postgres/0004_quotas.sql") },
+        Migration {
+            version: 5,
+            name: "issuers, revocations",
+            sql: include_str!("../migrations/postgres/0005_issuers.sql"),
+        },
+        Migration {
+            version: 6,
+            name: "rotation of keys, refresh tokens, certificates",
+            sql: include_str!("../migrations/postgres/0006_key_rotation.sql"),
+        },
     ],
-    tenant: &[],
+    tenant: &[
+        Migration {
+            version: 3,
+            name: "roles, policies",
+            sql: include_str!("../migrations/postgres/0003_policy.sql"),
+        },
+        Migration {
+            version: 4,
+            name: "what was used of quotas",
+            sql: include_str!("../migrations/postgres/0004_quota_usage.sql"),
+        },
+    ],
 };
 
 /// What is written beside a change, in its transaction: `tenant.suspend` of `tenant/acme` becomes an audit

@@ -5,17 +5,22 @@ use std::{sync::Arc, time::Duration};
 use mcp_core::{
     Error, ErrorKind, PlatformScope, Result,
     clock::{Clock, SystemClock},
-    key::MasterKey,
+    key::{DataKeyStore, DataKeys, DataKeysConfig, MasterKey, MasterKeyVault, MemoryDataKeyStore},
     scope::{Principal, TenantId},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticators,
+    certificate::{CertificateAuthenticator, CertificateStore, MemoryCertificateStore},
+    issuer::{IssuerStore, Issuers, MemoryIssuerStore},
     key::{
         self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
     },
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
+    quota::{MemoryQuotaStore, QuotaStore},
+    refresh::{MemoryRefreshStore, RefreshStore},
+    revocation::{MemoryRevocationStore, RevocationDirectory, RevocationStore},
     tenant::{
         self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
         TenantStore,
@@ -40,7 +45,20 @@ pub struct TenancyDeps {
     pub operator_keys: Arc<dyn OperatorKeyStore>,
     /// Where signing keys are kept.
     pub signing_keys: Arc<dyn SigningKeyStore>,
-    /// What seals their private halves.
+    /// Where lineages of refresh tokens are kept.
+    pub refresh: Arc<dyn RefreshStore>,
+    /// Where registered client certificates are kept.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// Where foreign issuers are kept.
+    pub issuers: Arc<dyn IssuerStore>,
+    /// Where revocations of tokens are kept.
+    pub revocations: Arc<dyn RevocationStore>,
+    /// What seals what is a tenant's, such as the private halves of its signing keys. The constructors here
+    /// keep data keys beside the tenants, wrapped by the master key; replace it for another vault.
+    pub data_keys: Arc<DataKeys>,
+    /// Where quotas, and what was used of them, are kept.
+    pub quotas: Arc<dyn QuotaStore>,
+    /// What seals the secrets that issuers ask for, and opens signing keys from before there were data keys.
     pub master: MasterKey,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -48,6 +66,8 @@ pub struct TenancyDeps {
     pub tokens: TokenConfig,
     /// How changes made elsewhere are followed.
     pub directory: DirectoryConfig,
+    /// How many API keys that can be used a tenant may have. Default 1,000.
+    pub max_keys: u32,
 }
 
 impl TenancyDeps {
@@ -57,15 +77,23 @@ impl TenancyDeps {
     /// # Errors
     /// [`Internal`](ErrorKind::Internal) if the machine has no randomness.
     pub fn memory(tokens: TokenConfig) -> Result<Self> {
+        let master = MasterKey::ephemeral()?;
         Ok(Self {
             tenants: Arc::new(MemoryTenantStore::default()),
             keys: Arc::new(MemoryKeyStore::default()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
             signing_keys: Arc::new(MemorySigningKeyStore::default()),
-            master: MasterKey::ephemeral()?,
+            issuers: Arc::new(MemoryIssuerStore::default()),
+            revocations: Arc::new(MemoryRevocationStore::default()),
+            refresh: Arc::new(MemoryRefreshStore::default()),
+            certificates: Arc::new(MemoryCertificateStore::default()),
+            quotas: Arc::new(MemoryQuotaStore::default()),
+            data_keys: data_keys(Arc::new(MemoryDataKeyStore::default()), &master),
+            master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
+            max_keys: key::DEFAULT_KEY_LIMIT,
         })
     }
 
@@ -84,10 +112,17 @@ impl TenancyDeps {
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
+            issuers: Arc::new(crate::issuer::SqliteIssuerStore::new(kernel.clone())),
+            revocations: Arc::new(crate::revocation::SqliteRevocationStore::new(kernel.clone())),
+            refresh: Arc::new(crate::refresh::SqliteRefreshStore::new(kernel.clone())),
+            certificates: Arc::new(crate::certificate::SqliteCertificateStore::new(kernel.clone())),
+            quotas: Arc::new(crate::quota::SqliteQuotaStore::new(kernel.clone(), Default::default())),
+            data_keys: data_keys(Arc::new(mcp_core::key::SqliteDataKeyStore::new(kernel.clone())), &master),
             master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
+            max_keys: key::DEFAULT_KEY_LIMIT,
         }
     }
 
@@ -107,12 +142,24 @@ impl TenancyDeps {
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
+            issuers: Arc::new(crate::issuer::PostgresIssuerStore::new(kernel.clone())),
+            revocations: Arc::new(crate::revocation::PostgresRevocationStore::new(kernel.clone())),
+            refresh: Arc::new(crate::refresh::PostgresRefreshStore::new(kernel.clone())),
+            certificates: Arc::new(crate::certificate::PostgresCertificateStore::new(kernel.clone())),
+            quotas: Arc::new(crate::quota::PostgresQuotaStore::new(kernel.clone(), Default::default())),
+            data_keys: data_keys(Arc::new(mcp_core::key::PostgresDataKeyStore::new(kernel.clone())), &master),
             master,
             clock: Arc::new(SystemClock),
             tokens,
             directory: DirectoryConfig::default(),
+            max_keys: key::DEFAULT_KEY_LIMIT,
         }
     }
+}
+
+fn data_keys(store: Arc<dyn DataKeyStore>, master: &MasterKey) -> Arc<DataKeys> {
+    let vault = Arc::new(MasterKeyVault::new(master.clone()));
+    Arc::new(DataKeys::new(store, vault, Arc::new(SystemClock), DataKeysConfig::default()))
 }
 
 /// Tenants, keys and tokens: the operations of an administrator, and what the layers ask.
@@ -122,17 +169,29 @@ impl TenancyDeps {
 #[derive(Debug)]
 pub struct Tenancy {
     tenants: Arc<dyn TenantStore>,
-    keys: Arc<dyn KeyStore>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    max_keys: u32,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
-    signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) signing_keys: Arc<dyn SigningKeyStore>,
+    pub(crate) refresh: Arc<dyn RefreshStore>,
+    pub(crate) certificates: Arc<dyn CertificateStore>,
+    pub(crate) peers: Arc<CertificateAuthenticator>,
+    pub(crate) quotas: Arc<dyn QuotaStore>,
+    pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: TokenConfig,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) verifier: Arc<TokenVerifier>,
     directory: Arc<TenantDirectory>,
-    issuer: TokenIssuer,
-    api_keys: Arc<ApiKeyAuthenticator>,
+    pub(crate) issuer: TokenIssuer,
+    pub(crate) api_keys: Arc<ApiKeyAuthenticator>,
     pub(crate) operators: Arc<OperatorAuthenticator>,
     platform_tokens: Arc<PlatformJwtAuthenticator>,
-    shutdown: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) issuers: Issuers,
+    pub(crate) revocation_store: Arc<dyn RevocationStore>,
+    pub(crate) revocations: Arc<RevocationDirectory>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// What loading declared tenants did.
@@ -153,35 +212,63 @@ impl Tenancy {
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
-        let keyring = Arc::new(Keyring::new(deps.signing_keys.clone(), deps.master, deps.clock.clone())?);
-        let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), deps.tokens.clone());
-        let verifier = TokenVerifier::new(keyring, directory.clone(), deps.clock.clone(), deps.tokens);
+        let revocations =
+            RevocationDirectory::open(deps.revocations.clone(), deps.clock.clone(), deps.directory).await?;
+        let issuers = Issuers::new(deps.issuers, deps.master.clone(), deps.directory);
+        let (signing_keys, data_keys) = (deps.signing_keys.clone(), deps.data_keys.clone());
+        let keyring = Keyring::new(signing_keys, data_keys, deps.master, deps.clock.clone())?;
+        let keyring = Arc::new(keyring.with_first(deps.tokens.algorithm));
+        let tokens = deps.tokens;
+        let issuer = TokenIssuer::new(keyring.clone(), deps.clock.clone(), tokens.clone());
+        let verifier = Arc::new(TokenVerifier::new(
+            keyring.clone(),
+            directory.clone(),
+            revocations.clone(),
+            deps.clock.clone(),
+            tokens.clone(),
+        ));
         let api_keys = Arc::new(ApiKeyAuthenticator::new(deps.keys.clone(), deps.clock.clone())?);
         let operators = Arc::new(OperatorAuthenticator::new(deps.operator_keys.clone(), deps.clock.clone())?);
-        let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(Arc::new(verifier)));
+        let platform_tokens = Arc::new(PlatformJwtAuthenticator::new(verifier.clone()));
 
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (follower, until) = (directory.clone(), shutdown.clone());
+        tasks.spawn(async move { follower.run(until).await });
+        let (used, until) = (api_keys.clone(), shutdown.clone());
+        tasks.spawn(async move { used.run(until).await });
+        let (follower, until) = (revocations.clone(), shutdown.clone());
         tasks.spawn(async move { follower.run(until).await });
         tasks.close();
         Ok(Self {
             tenants: deps.tenants,
             keys: deps.keys,
+            max_keys: deps.max_keys,
             operator_keys: deps.operator_keys,
             signing_keys: deps.signing_keys,
+            refresh: deps.refresh,
+            peers: Arc::new(CertificateAuthenticator::new(deps.certificates.clone(), deps.clock.clone())?),
+            certificates: deps.certificates,
+            quotas: deps.quotas,
+            data_keys: deps.data_keys,
             clock: deps.clock,
+            tokens,
+            keyring,
+            verifier,
             directory,
             issuer,
             api_keys,
             operators,
             platform_tokens,
+            issuers,
+            revocation_store: deps.revocations,
+            revocations,
             shutdown,
             tasks,
         })
     }
 
-    /// Stops following changes. What was handed out goes on with the last state until the directory's hold
-    /// has passed.
+    /// Stops following changes, and writes when keys were last used. What was handed out goes on with the last
+    /// state until the directory's hold has passed.
     pub async fn shutdown(&self) {
         self.shutdown.cancel();
         self.tasks.wait().await;
@@ -193,10 +280,12 @@ impl Tenancy {
         &self.directory
     }
 
-    /// What the authentication layer asks: API keys, then the platform's own tokens.
+    /// What the authentication layer asks: API keys, then the platform's own tokens; client certificates of the
+    /// connection.
     #[must_use]
     pub fn authenticators(&self) -> Authenticators {
         Authenticators::new(vec![self.api_keys.clone(), self.platform_tokens.clone()])
+            .with_connection(self.peers.clone())
     }
 
     /// Creates a tenant.
@@ -302,14 +391,16 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput), [`NotFound`](ErrorKind::NotFound) if there is no such
-    /// tenant, [`Unavailable`](ErrorKind::Unavailable).
+    /// tenant, [`Conflict`](ErrorKind::Conflict) if it has as many keys as it may have,
+    /// [`Unavailable`](ErrorKind::Unavailable).
     pub async fn create_key(&self, scope: &PlatformScope, new: NewApiKey) -> Result<IssuedKey> {
         let now = self.clock.now();
         new.validate(now)?;
         self.tenant(scope, &new.tenant).await?;
         let (id, digest, text) = key::generate(key::PREFIX)?;
         let key = ApiKey::create(new, id, now);
-        self.keys.insert(scope, StoredKey { key: key.clone(), digest }).await?;
+        let stored = StoredKey { key: key.clone(), digest, former: None };
+        self.keys.insert(scope, stored, self.max_keys).await?;
         Ok(IssuedKey { key, text })
     }
 

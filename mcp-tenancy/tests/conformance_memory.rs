@@ -7,16 +7,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mcp_core::{
     ErrorKind, PlatformScope, Result, Scope,
+    clock::Timestamp,
     limit::{Decision, Limit, RateLimiter},
     scope::TenantId,
 };
 use mcp_tenancy::{
+    certificate::{CertificateIdentity, CertificateStore, CertificateSubject, MemoryCertificateStore},
     conformance::{
-        self, Check, KEY_STORE, OPERATOR_KEY_STORE, RATE_LIMITER, SIGNING_KEY_STORE, TENANT_STORE,
+        self, CERTIFICATE_STORE, Check, KEY_STORE, OPERATOR_KEY_STORE, RATE_LIMITER, REFRESH_STORE,
+        SIGNING_KEY_STORE, TENANT_STORE,
     },
-    key::{ApiKey, KeyId, KeyStore, MemoryKeyStore, StoredKey},
+    key::{ApiKey, KeyDigest, KeyId, KeyStore, MemoryKeyStore, StoredKey},
     limit::GcraLimiter,
     operator::{MemoryOperatorKeyStore, OperatorKey, OperatorKeyStore, StoredOperatorKey},
+    refresh::{FamilyId, MemoryRefreshStore, RefreshStore, Rotated, StoredFamily},
     tenant::{MemoryTenantStore, NewTenant, Page, Tenant, TenantProfile, TenantStore},
     token::{Grant, MemorySigningKeyStore, SigningKey, SigningKeyStore},
 };
@@ -55,6 +59,94 @@ async fn memory_signing_key_store() {
 #[tokio::test]
 async fn gcra_limiter() {
     kept(RATE_LIMITER, async || Arc::new(GcraLimiter::default()) as Arc<dyn RateLimiter>).await;
+}
+
+#[tokio::test]
+async fn memory_certificate_store() {
+    kept(CERTIFICATE_STORE, async || {
+        Arc::new(MemoryCertificateStore::default()) as Arc<dyn CertificateStore>
+    })
+    .await;
+}
+
+/// A certificate store that lets a subject have several owners, and does not look whose it is.
+#[derive(Debug, Default)]
+struct SloppyCertificates(std::sync::Mutex<Vec<CertificateIdentity>>);
+
+#[async_trait]
+impl CertificateStore for SloppyCertificates {
+    async fn insert(&self, _: &PlatformScope, identity: CertificateIdentity) -> Result<()> {
+        self.0.lock().unwrap().push(identity);
+        Ok(())
+    }
+    async fn find(&self, _: &PlatformScope, _: &[CertificateSubject]) -> Result<Vec<CertificateIdentity>> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+    async fn list(
+        &self,
+        _: &PlatformScope,
+        _: &TenantId,
+        _: Option<&str>,
+        _: u32,
+    ) -> Result<Page<CertificateIdentity>> {
+        Ok(Page { items: self.0.lock().unwrap().clone(), next_cursor: None })
+    }
+    async fn remove(&self, _: &PlatformScope, _: &TenantId, id: &KeyId) -> Result<CertificateIdentity> {
+        let found = self.0.lock().unwrap().iter().find(|held| held.id == *id).cloned();
+        found.ok_or_else(|| mcp_core::Error::not_found("test", "no such certificate"))
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_certificate_store_is_found_out() {
+    let report = conformance::run(CERTIFICATE_STORE, async || {
+        Arc::new(SloppyCertificates::default()) as Arc<dyn CertificateStore>
+    });
+    let report = report.await;
+    for (promise, _) in CERTIFICATE_STORE {
+        assert!(report.failed(promise), "`{promise}` was not found broken");
+    }
+}
+
+#[tokio::test]
+async fn memory_refresh_store() {
+    kept(REFRESH_STORE, async || Arc::new(MemoryRefreshStore::default()) as Arc<dyn RefreshStore>).await;
+}
+
+/// A store of refresh tokens where the last redemption wins, and ends are forgotten.
+#[derive(Debug, Default)]
+struct SloppyRefresh(std::sync::Mutex<Vec<StoredFamily>>);
+
+#[async_trait]
+impl RefreshStore for SloppyRefresh {
+    async fn insert(&self, _: &PlatformScope, family: StoredFamily) -> Result<()> {
+        self.0.lock().unwrap().push(family);
+        Ok(())
+    }
+    async fn find(&self, _: &PlatformScope, id: &FamilyId) -> Result<Option<StoredFamily>> {
+        Ok(self.0.lock().unwrap().iter().find(|family| family.id == *id).cloned())
+    }
+    async fn rotate(&self, _: &PlatformScope, id: &FamilyId, rotated: Rotated) -> Result<bool> {
+        let mut families = self.0.lock().unwrap();
+        let Some(family) = families.iter_mut().find(|family| family.id == *id) else { return Ok(false) };
+        family.digest = rotated.to;
+        Ok(true)
+    }
+    async fn revoke(&self, _: &PlatformScope, id: &FamilyId, at: Timestamp, _: &'static str) -> Result<()> {
+        let mut families = self.0.lock().unwrap();
+        families.iter_mut().filter(|family| family.id == *id).for_each(|family| family.revoked_at = Some(at));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sloppy_refresh_store_is_found_out() {
+    let report =
+        conformance::run(REFRESH_STORE, async || Arc::new(SloppyRefresh::default()) as Arc<dyn RefreshStore>);
+    let report = report.await;
+    for (promise, _) in REFRESH_STORE {
+        assert!(report.failed(promise), "`{promise}` was not found broken");
+    }
 }
 
 /// A tenant store with the bugs such stores have: versions nobody compares, a list that forgets its cursor,
@@ -120,9 +212,9 @@ struct SloppyKeys(MemoryKeyStore, std::sync::Mutex<Vec<StoredKey>>);
 
 #[async_trait]
 impl KeyStore for SloppyKeys {
-    async fn insert(&self, scope: &PlatformScope, key: StoredKey) -> Result<()> {
+    async fn insert(&self, scope: &PlatformScope, key: StoredKey, _: u32) -> Result<()> {
         self.1.lock().unwrap().push(key.clone());
-        match self.0.insert(scope, key).await {
+        match self.0.insert(scope, key, u32::MAX).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
@@ -139,6 +231,21 @@ impl KeyStore for SloppyKeys {
     ) -> Result<Page<ApiKey>> {
         self.0.list(scope, &TenantId::parse("acme")?, None, limit).await
     }
+    async fn rotate(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        id: &KeyId,
+        digest: KeyDigest,
+        _: Option<Timestamp>,
+    ) -> Result<ApiKey> {
+        self.0.rotate(scope, tenant, id, digest, Some(Timestamp::from_micros(i64::MAX))).await
+    }
+    async fn used(&self, scope: &PlatformScope, used: &[(KeyId, Timestamp)]) -> Result<()> {
+        let later: Vec<_> =
+            used.iter().map(|(id, at)| (id.clone(), at.after(std::time::Duration::from_secs(1)))).collect();
+        self.0.used(scope, &later).await
+    }
     async fn revoke(&self, scope: &PlatformScope, tenant: &TenantId, id: &KeyId) -> Result<ApiKey> {
         let owner = self.0.find(scope, id).await?.map_or(tenant.clone(), |stored| stored.key.tenant);
         self.0.revoke(scope, &owner, id).await
@@ -151,6 +258,9 @@ async fn a_sloppy_key_store_is_found_out() {
         conformance::run(KEY_STORE, async || Arc::new(SloppyKeys::default()) as Arc<dyn KeyStore>).await;
     for promise in [
         "one_key_an_id",
+        "keys_are_bounded",
+        "rotating_leaves_two_secrets_at_most",
+        "use_moves_forward",
         "revoking_is_final_and_idempotent",
         "tenants_are_kept_apart",
         "lists_are_complete_and_in_order",
@@ -206,6 +316,21 @@ impl SigningKeyStore for SloppySigningKeys {
         self.0.lock().unwrap().push(key.clone());
         Ok(key)
     }
+    async fn rotate(&self, _: &PlatformScope, key: SigningKey, _: std::time::Duration) -> Result<SigningKey> {
+        self.0.lock().unwrap().push(key.clone());
+        Ok(key)
+    }
+    async fn remove(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        kid: &str,
+        _: Timestamp,
+    ) -> Result<SigningKey> {
+        let found = self.keys(scope, tenant).await?.into_iter().find(|key| key.kid == kid);
+        self.0.lock().unwrap().retain(|key| key.kid != kid);
+        found.ok_or_else(|| mcp_core::Error::not_found("test", "no such key"))
+    }
     async fn record(&self, _: &PlatformScope, _: &Grant) -> Result<()> {
         Ok(())
     }
@@ -217,7 +342,9 @@ async fn a_sloppy_signing_key_store_is_found_out() {
         Arc::new(SloppySigningKeys::default()) as Arc<dyn SigningKeyStore>
     });
     let report = report.await;
-    assert!(report.failed("one_first_key") && report.failed("tenants_are_kept_apart"), "{report:?}");
+    for promise in ["one_first_key", "one_next_key", "the_key_that_signs_stays", "tenants_are_kept_apart"] {
+        assert!(report.failed(promise), "`{promise}` was not found broken");
+    }
 }
 
 /// A limiter that asks one limit after the other, and forgets whose calls they are.

@@ -23,9 +23,14 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     POSTGRES_MIGRATIONS, Tenancy, TenancyDeps,
-    conformance::{self, Check, KEY_STORE, OPERATOR_KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    certificate::{CertificateStore, PostgresCertificateStore},
+    conformance::{
+        self, CERTIFICATE_STORE, Check, KEY_STORE, OPERATOR_KEY_STORE, REFRESH_STORE, SIGNING_KEY_STORE,
+        TENANT_STORE,
+    },
     key::{KeyStore, NewApiKey, PostgresKeyStore},
     operator::{OperatorKeyStore, PostgresOperatorKeyStore},
+    refresh::{PostgresRefreshStore, RefreshStore},
     tenant::{NewTenant, PostgresTenantStore, TenantStore, TierModes},
     token::{PostgresSigningKeyStore, SigningKeyStore, TokenConfig},
 };
@@ -101,6 +106,19 @@ async fn signing_key_store() {
     .await;
 }
 
+#[tokio::test]
+async fn certificate_store() {
+    kept(CERTIFICATE_STORE, |kernel| {
+        Arc::new(PostgresCertificateStore::new(kernel)) as Arc<dyn CertificateStore>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refresh_store() {
+    kept(REFRESH_STORE, |kernel| Arc::new(PostgresRefreshStore::new(kernel)) as Arc<dyn RefreshStore>).await;
+}
+
 fn admin() -> PlatformScope {
     PlatformScope::new(PrincipalId::parse("operator").unwrap(), "a test")
 }
@@ -161,7 +179,14 @@ async fn what_was_acknowledged_is_there_for_another_replica() {
     // The poll interval is 300 ms; the rest is for machines that are busy.
     tokio::time::timeout(Duration::from_secs(10), known.closed().cancelled()).await.unwrap();
 
-    let mut expected = ["tenant.create", "key.create", "signing_key.create", "token.issue", "tenant.suspend"];
+    let mut expected = [
+        "tenant.create",
+        "key.create",
+        "data_key.create",
+        "signing_key.create",
+        "token.issue",
+        "tenant.suspend",
+    ];
     let mut actions = audited(&kernel).await;
     expected.sort_unstable();
     actions.sort_unstable();

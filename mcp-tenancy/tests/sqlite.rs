@@ -23,11 +23,16 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     SQLITE_MIGRATIONS, Tenancy, TenancyDeps,
-    conformance::{self, Check, KEY_STORE, OPERATOR_KEY_STORE, SIGNING_KEY_STORE, TENANT_STORE},
+    certificate::{CertificateStore, SqliteCertificateStore},
+    conformance::{
+        self, CERTIFICATE_STORE, Check, KEY_STORE, OPERATOR_KEY_STORE, REFRESH_STORE, SIGNING_KEY_STORE,
+        TENANT_STORE,
+    },
     key::{KeyStore, NewApiKey, SqliteKeyStore},
     operator::{NewOperatorKey, OperatorKeyStore, SqliteOperatorKeyStore},
+    refresh::{RefreshStore, SqliteRefreshStore, TokenRequest},
     tenant::{Name, NewTenant, SqliteTenantStore, TenantStore, TierModes},
-    token::{SigningKeyStore, SqliteSigningKeyStore, TokenConfig},
+    token::{KeyState, Rotation, SigningKeyStore, SqliteSigningKeyStore, TokenConfig},
 };
 use sqlx::Row as _;
 use tempfile::TempDir;
@@ -92,6 +97,19 @@ async fn signing_key_store() {
     .await;
 }
 
+#[tokio::test]
+async fn certificate_store() {
+    kept(CERTIFICATE_STORE, |kernel| {
+        Arc::new(SqliteCertificateStore::new(kernel)) as Arc<dyn CertificateStore>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refresh_store() {
+    kept(REFRESH_STORE, |kernel| Arc::new(SqliteRefreshStore::new(kernel)) as Arc<dyn RefreshStore>).await;
+}
+
 fn admin() -> PlatformScope {
     PlatformScope::new(PrincipalId::parse("operator").unwrap(), "a test")
 }
@@ -152,7 +170,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!((identity.tenant, identity.principal.id.as_str()), (acme(), "user-1"));
 
     let actions: Vec<_> = audited(&kernel).await.into_iter().map(|(action, _)| action).collect();
-    let expected = ["tenant.create", "key.create", "signing_key.create", "token.issue", "key.revoke"];
+    let expected =
+        ["tenant.create", "key.create", "data_key.create", "signing_key.create", "token.issue", "key.revoke"];
     assert_eq!(actions, expected);
     assert_eq!(emitted(&kernel).await, 4);
     after.shutdown().await;
@@ -251,6 +270,68 @@ async fn a_create_cancelled_anywhere_is_whole_or_nothing() {
         }
     }
     panic!("no run was long enough to finish");
+}
+
+#[tokio::test]
+async fn grants_outlive_the_process_and_nothing_of_their_secrets_is_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let master = MasterKey::ephemeral().unwrap();
+    let kernel = open(directory.path()).await;
+    let before = tenancy(&kernel, master.clone()).await;
+    before.create_tenant(&admin(), NewTenant::new(acme(), "Acme")).await.unwrap();
+    let new = NewApiKey::service(acme(), "ci", "robot", Permissions::parse(["tools:call"]).unwrap()).unwrap();
+    let key = before.create_key(&admin(), new).await.unwrap();
+    let rotated = before.rotate_key(&admin(), &acme(), &key.key.id, Duration::from_secs(60)).await.unwrap();
+    let request =
+        http::Request::builder().header("authorization", format!("Bearer {}", rotated.text.expose()));
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let identity = before.authenticators().authenticate(&head).await.unwrap();
+    let first = before.grant_for_key(&admin(), &identity, TokenRequest::default()).await.unwrap();
+    before.rotate_signing_key(&admin(), &acme(), Rotation::default()).await.unwrap();
+    before.shutdown().await;
+    drop(before);
+    kernel.close().await;
+
+    let kernel = open(directory.path()).await;
+    let after = tenancy(&kernel, master).await;
+    let next =
+        after.grant_for_refresh_token(&admin(), &first.refresh_token, TokenRequest::default()).await.unwrap();
+    let last =
+        after.grant_for_refresh_token(&admin(), &next.refresh_token, TokenRequest::default()).await.unwrap();
+    let stolen = after.grant_for_refresh_token(&admin(), &first.refresh_token, TokenRequest::default()).await;
+    assert_eq!(stolen.unwrap_err().kind(), ErrorKind::Unauthenticated);
+    let keys = after.keys(&admin(), &acme(), None, 10).await.unwrap().items;
+    assert!(keys[0].last_used_at.is_some() && keys[0].rotated_at.is_some());
+    let signing = after.signing_keys(&admin(), &acme()).await.unwrap();
+    assert_eq!(signing.iter().map(|key| key.state).collect::<Vec<_>>(), [KeyState::Next, KeyState::Active]);
+    after.shutdown().await;
+    let actions: Vec<_> = audited(&kernel).await.into_iter().map(|(action, _)| action).collect();
+    let expected = [
+        "tenant.create",
+        "key.create",
+        "key.rotate",
+        "signing_key.create",
+        "token.issue",
+        "refresh_family.create",
+        "signing_key.rotate",
+        "token.issue",
+        "token.issue",
+        "refresh_family.revoke",
+    ];
+    assert_eq!(actions, expected);
+    kernel.close().await;
+
+    let secrets = [&first.refresh_token, &next.refresh_token, &last.refresh_token, &key.text, &rotated.text];
+    for file in std::fs::read_dir(directory.path()).unwrap().flatten().filter(|file| file.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        for secret in secrets {
+            let secret = secret.expose().splitn(3, '_').nth(2).unwrap();
+            let raw =
+                base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, secret).unwrap();
+            let found = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+            assert!(!found(secret.as_bytes()) && !found(&raw[..32]), "{file:?}");
+        }
+    }
 }
 
 #[tokio::test]

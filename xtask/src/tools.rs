@@ -1,8 +1,8 @@
 //! The real MCP servers and clients that tests talk to, pinned and installed from npm and PyPI.
 //!
 //! Tests find them in the folder named by `MCP_TEST_TOOLS`, each in a folder of its own, because their
-//! dependencies disagree: those from npm (`inspector` with the Node 22 that it needs) have `node_modules`, those
-//! from PyPI are virtual environments.
+//! dependencies disagree: those from npm (`inspector` and `oidc` with the Node 22 that they need) have
+//! `node_modules`, those from PyPI are virtual environments.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +31,8 @@ const NPM: &[(&str, &[&str])] = &[
             "@modelcontextprotocol/server-everything@2026.8.31",
         ],
     ),
+    // A real identity provider, with the Node that it supports.
+    ("oidc", &["oidc-provider@9.13.3", "node@22.23.3"]),
     // What draws the diagrams of the documentation; jsdom is the browser it expects, in its last major for Node 20.
     ("mermaid", &["mermaid@12.3.0", "jsdom@26.1.0"]),
 ];

@@ -12,11 +12,12 @@ use std::time::Duration;
 /// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Starts `xtask services` in a directory for temporary files of its own, and returns the port of PostgreSQL.
-fn services(temporary: &Path) -> (Child, u16) {
+/// Starts `xtask services` in a directory for temporary files of its own, and returns the ports of its servers.
+fn services(temporary: &Path) -> (Child, [u16; 2]) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .arg("services")
         .env_remove("DATABASE_URL")
+        .env_remove("REDIS_URL")
         .env("TMPDIR", temporary)
         .env("MCP_TEST_TOOLS", temporary)
         .stdin(Stdio::null())
@@ -25,9 +26,12 @@ fn services(temporary: &Path) -> (Child, u16) {
         .spawn()
         .unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let url = said.find_map(|line| line.strip_prefix("export DATABASE_URL=").map(str::to_owned)).unwrap();
-    let port = url.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
-    (child, port)
+    let ports = ["DATABASE_URL", "REDIS_URL"].map(|variable| {
+        let start = format!("export {variable}=");
+        let url = said.find_map(|line| line.strip_prefix(&start).map(str::to_owned)).unwrap();
+        url.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap()
+    });
+    (child, ports)
 }
 
 /// Waits until everyone who has our standard error is gone: us, and the guard that stops the server.
@@ -44,16 +48,20 @@ fn nothing_is_left_after_a_kill() {
     // The server's user must be able to pass through.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(temporary.path(), open).unwrap();
-    let (mut child, port) = services(temporary.path());
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "it said that it serves");
-    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 1);
+    let (mut child, ports) = services(temporary.path());
+    for port in ports {
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok(), "it said that it serves");
+    }
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 2);
 
     child.kill().unwrap();
     child.wait().unwrap();
     everyone_is_gone(&mut child);
 
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the server outlived us");
-    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "its directory outlived us");
+    for port in ports {
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "a server outlived us");
+    }
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "a directory outlived us");
 }
 
 /// A guard of a shell script, with the directory it owns.

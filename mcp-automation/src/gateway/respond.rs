@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use mcp_core::layer::{Challenge, StepUp};
 
 use super::body::Body;
 use crate::jsonrpc::{Fault, code, write};
@@ -41,10 +42,9 @@ pub(super) fn refuse_text(refusal: StatusCode, text: &'static str) -> Response<B
 /// A principal that lacks a permission: the step-up challenge of the MCP authorization specification.
 pub(super) fn insufficient_scope(id: &str, fault: &Fault, permission: &'static str) -> Response<Body> {
     let mut response = refuse(StatusCode::FORBIDDEN, Some(id), fault);
-    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{permission}\"");
-    if let Ok(value) = HeaderValue::try_from(challenge) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
+    // Whole already, for servers without the rescue layer, which adds where the resource's metadata is.
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, Challenge::default().step_up(permission));
+    response.extensions_mut().insert(StepUp(permission));
     response
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AuditStore, Chain, Entry, Window};
+use super::{AuditFilter, AuditStore, Chain, Entry, MAX_SCAN, Search, Window};
 use crate::{
     clock::Timestamp,
     error::{Detail, Error, Result},
@@ -90,9 +90,24 @@ impl From<Entry> for AuditView {
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a limit of 0 or over [`MAX_PAGE`] and for a cursor
 /// that is none; those of the store.
 pub async fn list(store: &dyn AuditStore, scope: &Scope, query: &AuditQuery) -> Result<AuditPage> {
+    search(store, scope, query, &AuditFilter::default()).await
+}
+
+/// As [`list`], of the records that match a filter.
+///
+/// A page looks at no more than [`MAX_SCAN`] records: it may hold fewer than its limit, or none, and have a
+/// next page all the same.
+///
+/// # Errors
+/// As [`list`]; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a filter that can match nothing.
+pub async fn search(
+    store: &dyn AuditStore,
+    scope: &Scope,
+    query: &AuditQuery,
+    filter: &AuditFilter,
+) -> Result<AuditPage> {
     scope.require("audit:read")?;
-    let platform = PlatformScope::new(scope.principal().id.clone(), "a tenant reads its own audit records");
-    page(store, &platform, &Chain::Tenant(scope.tenant().clone()), query).await
+    search_chain(store, &reading_its_own(scope), &Chain::Tenant(scope.tenant().clone()), query, filter).await
 }
 
 /// A page of the records of any chain, for operators.
@@ -105,17 +120,38 @@ pub async fn page(
     chain: &Chain,
     query: &AuditQuery,
 ) -> Result<AuditPage> {
+    search_chain(store, scope, chain, query, &AuditFilter::default()).await
+}
+
+/// As [`page`], of the records that match a filter; as with [`search`], a page may be short.
+///
+/// # Errors
+/// As [`page`]; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a filter that can match nothing.
+pub async fn search_chain(
+    store: &dyn AuditStore,
+    scope: &PlatformScope,
+    chain: &Chain,
+    query: &AuditQuery,
+    filter: &AuditFilter,
+) -> Result<AuditPage> {
     if query.limit == 0 || query.limit > MAX_PAGE {
         return Err(Error::invalid_input("audit.read", format!("`limit` must be 1 to {MAX_PAGE}"))
             .with_detail(Detail::Field { path: "limit".into(), nearest: None }));
     }
+    filter.check()?;
     let after = query.cursor.as_deref().map(|text| Uuid::parse_str(text).map_err(|_| unknown_cursor()));
     let window = Window { after: after.transpose()?, newest_first: !query.oldest_first };
-    let mut found = store.records(scope, chain, window, query.limit + 1).await?;
-    let more = found.len() > query.limit as usize;
-    found.truncate(query.limit as usize);
-    let next_cursor = found.last().filter(|_| more).map(|last| last.entry.id.to_string());
-    Ok(AuditPage { records: found.into_iter().map(|stored| stored.entry.into()).collect(), next_cursor })
+    let found =
+        store.find(scope, chain, &Search { window, filter, limit: query.limit, scan: MAX_SCAN }).await?;
+    Ok(AuditPage {
+        records: found.records.into_iter().map(|stored| stored.entry.into()).collect(),
+        next_cursor: found.next.map(|id| id.to_string()),
+    })
+}
+
+/// The scope in which a tenant's own records are read for it.
+pub(crate) fn reading_its_own(scope: &Scope) -> PlatformScope {
+    PlatformScope::new(scope.principal().id.clone(), "a tenant reads its own audit records")
 }
 
 pub(crate) fn unknown_cursor() -> Error {

@@ -36,6 +36,10 @@ pub enum ProblemKind {
     ChainMissing,
     /// A stored value cannot be read at all.
     Damaged,
+    /// A line of an export is neither a link nor a checkpoint.
+    BadLine,
+    /// Links of an export stand behind its last good checkpoint: anybody could have written them.
+    Unsigned,
 }
 
 impl ProblemKind {
@@ -54,6 +58,8 @@ impl ProblemKind {
             Self::CheckpointsMissing => "the checkpoint file is missing",
             Self::ChainMissing => "the chain is gone",
             Self::Damaged => "the stored data cannot be read",
+            Self::BadLine => "the line is part of no export",
+            Self::Unsigned => "from this link on, no checkpoint follows",
         }
     }
 }
@@ -73,7 +79,7 @@ pub struct Problem {
     /// The record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_id: Option<String>,
-    /// The line of the checkpoint file.
+    /// The line of the checkpoint file, or of the export.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
 }

@@ -90,6 +90,14 @@ impl SealRow {
     }
 }
 
+/// Of the last record that was looked at and the one behind it: the former, if there is the latter.
+pub(super) fn more_behind(ids: &[String]) -> Result<Option<Uuid>> {
+    match ids {
+        [last, _behind] => parse_id(last).map(Some),
+        _ => Ok(None),
+    }
+}
+
 fn parse_id(text: &str) -> Result<Uuid> {
     Uuid::parse_str(text).map_err(|_| damaged("id"))
 }

@@ -7,11 +7,11 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::{
-    AuditStore, Chain, Checkpoint, Entry, Head, Seal, SealOrder, SealedBatch, SealedEntry, StoredEntry,
-    Stray, Window,
+    AuditStore, Chain, Checkpoint, Entry, Found, Head, Outcome, Seal, SealOrder, SealedBatch, SealedEntry,
+    Search, StoredEntry, Stray,
     chain_tx::{ChainRead, ChainTx, service_scope},
     list::unknown_cursor,
-    row::{EntryRow, SealRow},
+    row::{EntryRow, SealRow, more_behind},
     store::{digest_of, link, require_fence},
 };
 use crate::{
@@ -177,34 +177,67 @@ impl AuditStore for SqliteAudit {
         Ok(ids.into_iter().map(Stray::Inserted).collect())
     }
 
-    async fn records(
-        &self,
-        scope: &PlatformScope,
-        chain: &Chain,
-        window: Window,
-        limit: u32,
-    ) -> Result<Vec<StoredEntry>> {
+    async fn find(&self, scope: &PlatformScope, chain: &Chain, search: &Search<'_>) -> Result<Found> {
+        let (window, filter) = (search.window, search.filter);
         let mut read = self.read(scope, chain).await?;
         let from = match window.after {
             None if window.newest_first => i64::MAX,
             None => 0,
             Some(id) => place_of(read.conn(), chain, id).await?,
         };
-        let sql = match window.newest_first {
-            true => {
-                "SELECT seq, id, time, actor, action, resource, outcome, request_id, detail, detail_digest
-                 FROM audit WHERE tenant_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
-            }
-            false => {
-                "SELECT seq, id, time, actor, action, resource, outcome, request_id, detail, detail_digest
-                 FROM audit WHERE tenant_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-            }
+        let (records, scanned) = match window.newest_first {
+            true => (FIND_NEWEST, SCANNED_NEWEST),
+            false => (FIND_OLDEST, SCANNED_OLDEST),
         };
-        let rows = sqlx::query_as::<_, EntryRow>(sql).bind(chain.as_str()).bind(from).bind(limit);
-        let rows = rows.fetch_all(read.conn()).await.or_fault("audit.read")?;
-        rows.into_iter().map(EntryRow::read).collect()
+        let rows: Vec<EntryRow> = sqlx::query_as(records)
+            .bind(chain.as_str())
+            .bind(from)
+            .bind(search.scan)
+            .bind(filter.from.map(Timestamp::as_micros))
+            .bind(filter.until.map(Timestamp::as_micros))
+            .bind(filter.actor.as_deref())
+            .bind(filter.one_action())
+            .bind(filter.area())
+            .bind(filter.outcome.map(Outcome::as_str))
+            .bind(i64::from(search.limit) + 1)
+            .fetch_all(read.conn())
+            .await
+            .or_fault("audit.read")?;
+        let scanned: Vec<String> = sqlx::query_scalar(scanned)
+            .bind(chain.as_str())
+            .bind(from)
+            .bind(search.scan)
+            .fetch_all(read.conn())
+            .await
+            .or_fault("audit.read")?;
+        let records = rows.into_iter().map(EntryRow::read).collect::<Result<Vec<_>>>()?;
+        Ok(Found::of(records, search.limit, more_behind(&scanned)?))
     }
 }
+
+/// The inner query is what is looked at, the outer one what is returned.
+const FIND_NEWEST: &str = "
+    SELECT seq, id, time, actor, action, resource, outcome, request_id, detail, detail_digest
+    FROM (SELECT * FROM audit WHERE tenant_id = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3)
+    WHERE (?4 IS NULL OR time >= ?4) AND (?5 IS NULL OR time < ?5) AND (?6 IS NULL OR actor = ?6)
+      AND (?7 IS NULL OR action = ?7) AND (?8 IS NULL OR substr(action, 1, length(?8)) = ?8)
+      AND (?9 IS NULL OR outcome = ?9)
+    ORDER BY seq DESC LIMIT ?10";
+
+const FIND_OLDEST: &str = "
+    SELECT seq, id, time, actor, action, resource, outcome, request_id, detail, detail_digest
+    FROM (SELECT * FROM audit WHERE tenant_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3)
+    WHERE (?4 IS NULL OR time >= ?4) AND (?5 IS NULL OR time < ?5) AND (?6 IS NULL OR actor = ?6)
+      AND (?7 IS NULL OR action = ?7) AND (?8 IS NULL OR substr(action, 1, length(?8)) = ?8)
+      AND (?9 IS NULL OR outcome = ?9)
+    ORDER BY seq LIMIT ?10";
+
+/// The last record that is looked at, and the one behind it.
+const SCANNED_NEWEST: &str =
+    "SELECT id FROM audit WHERE tenant_id = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT 2 OFFSET ?3 - 1";
+
+const SCANNED_OLDEST: &str =
+    "SELECT id FROM audit WHERE tenant_id = ?1 AND seq > ?2 ORDER BY seq LIMIT 2 OFFSET ?3 - 1";
 
 async fn head(conn: &mut SqliteConnection, chain: &Chain) -> Result<Head> {
     let row: Option<(i64, Vec<u8>, i64)> = sqlx::query_as(

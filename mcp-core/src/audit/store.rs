@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{AuditKey, Chain, Checkpoint, Entry};
+use super::{AuditFilter, AuditKey, Chain, Checkpoint, Entry};
 use crate::{
     clock::Timestamp,
     error::{Error, ErrorKind, Result},
@@ -94,6 +94,47 @@ pub struct Window {
     pub newest_first: bool,
 }
 
+/// The most records that one call of [`AuditStore::find`] looks at in a [`page`](super::page).
+pub const MAX_SCAN: u32 = 10_000;
+
+/// Which records are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// Where to look, and in which direction.
+    pub window: Window,
+    /// What a record must be like.
+    pub filter: &'a AuditFilter,
+    /// At most this many records are returned.
+    pub limit: u32,
+    /// At most this many records are looked at, so that a filter that nothing matches costs no more than one
+    /// that everything does.
+    pub scan: u32,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The records that match, in the order of their places in the table.
+    pub records: Vec<StoredEntry>,
+    /// The last record that was looked at, where more stand behind it: the window of the next search begins
+    /// there. There may be one although no record matched.
+    pub next: Option<Uuid>,
+}
+
+impl Found {
+    /// Of the records that match, read with one more than the limit; `scanned` is the last that was looked
+    /// at, where more stand behind it.
+    pub(crate) fn of(mut records: Vec<StoredEntry>, limit: u32, scanned: Option<Uuid>) -> Self {
+        let limit = limit as usize;
+        if records.len() <= limit {
+            return Self { records, next: scanned };
+        }
+        records.truncate(limit);
+        let next = records.last().map(|last| last.entry.id);
+        Self { records, next }
+    }
+}
+
 /// Where audit records and their seals are kept: in the same database as the state they speak of.
 ///
 /// # What it promises
@@ -103,6 +144,8 @@ pub struct Window {
 /// 4. [`sealed`](Self::sealed) shows every link, also where its record is gone.
 /// 5. [`strays`](Self::strays) are the records that sealing has passed over and will never reach.
 /// 6. Reading one chain shows nothing of another.
+/// 7. [`find`](Self::find) looks at no more than it is told to, misses nothing between one window and the next,
+///    and says when there is no more.
 #[async_trait]
 pub trait AuditStore: Send + Sync + std::fmt::Debug {
     /// The next chains behind `after`, at most `limit`: the platform's, then those of all tenants that have a
@@ -179,18 +222,27 @@ pub trait AuditStore: Send + Sync + std::fmt::Debug {
     /// As [`append`](Self::append).
     async fn strays(&self, scope: &PlatformScope, chain: &Chain, limit: u32) -> Result<Vec<Stray>>;
 
-    /// The records of one window, in the order of their places in the table.
+    /// The records of one window that match a filter.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the window's record is not of this chain;
     /// otherwise as [`append`](Self::append).
+    async fn find(&self, scope: &PlatformScope, chain: &Chain, search: &Search<'_>) -> Result<Found>;
+
+    /// The records of one window, whatever they are.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
     async fn records(
         &self,
         scope: &PlatformScope,
         chain: &Chain,
         window: Window,
         limit: u32,
-    ) -> Result<Vec<StoredEntry>>;
+    ) -> Result<Vec<StoredEntry>> {
+        let search = Search { window, filter: &AuditFilter::default(), limit, scan: limit };
+        Ok(self.find(scope, chain, &search).await?.records)
+    }
 }
 
 /// Refuses a sealer whose token is older than the one that sealed last.
@@ -225,11 +277,13 @@ impl StoredEntry {
 }
 
 /// What is said of a stored value that cannot be read.
+#[cfg(feature = "sql")]
 pub(crate) fn damaged(what: &'static str) -> Error {
     Error::new(ErrorKind::Corrupted, "audit.read", format!("a stored {what} of the audit log is damaged"))
 }
 
 /// A stored digest.
+#[cfg(feature = "sql")]
 pub(crate) fn digest_of(bytes: &[u8]) -> Result<[u8; 32]> {
     bytes.try_into().map_err(|_| damaged("hash"))
 }

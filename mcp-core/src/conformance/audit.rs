@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use super::{Failure, Outcome, Report, audit_cases, eventually, platform};
+use super::{Failure, Outcome, Report, audit_cases, audit_export_cases, eventually, platform};
 use crate::{
     audit::{AuditKey, AuditRecord, AuditStore, Chain, Entry, SealOrder, SealedBatch, Sealer, SealerConfig},
     clock::{SystemClock, Timestamp},
@@ -28,7 +28,7 @@ pub struct AuditHarness {
 
 impl AuditHarness {
     /// How many tenants the suite takes.
-    pub const TENANTS: usize = 12;
+    pub const TENANTS: usize = 16;
 
     pub(super) fn chain(&self, number: usize) -> Chain {
         Chain::Tenant(self.tenants[number].clone())
@@ -105,11 +105,16 @@ pub async fn run_audit(harness: &AuditHarness) -> Report {
         leaves_no_half_when_cancelled_anywhere,
         keeps_chains_apart,
         pages_in_both_directions,
+        finds_what_is_asked_for_within_its_bound,
         shows_a_tenant_its_own_with_permission_only,
         a_flood_of_denials_costs_few_records,
         denials_are_written_at_shutdown,
         denials_that_cannot_be_written_are_counted,
         one_of_two_sealers_seals_and_the_other_takes_over,
     ];
+    let exported = audit_export_cases::exports_what_can_be_verified_elsewhere(harness).await;
+    report.cases.push(("exports_what_can_be_verified_elsewhere", exported));
+    let forwarded = audit_export_cases::forwards_each_record_at_least_once(harness).await;
+    report.cases.push(("forwards_each_record_at_least_once", forwarded));
     report
 }

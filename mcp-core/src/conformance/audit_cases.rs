@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     audit::{
-        AuditKey, AuditQuery, Chain, DenialConfig, DenialLog as _, GroupedDenials, StoredEntry, Window, list,
-        page, verify,
+        AuditFilter, AuditKey, AuditQuery, Chain, DenialConfig, DenialLog as _, Entry, GroupedDenials,
+        Search, StoredEntry, Window, list, page, search_chain, verify,
     },
-    clock::SystemClock,
+    clock::{SystemClock, Timestamp},
     error::{ErrorKind, Result},
     scope::{Permissions, Principal, PrincipalId, PrincipalKind, Scope, TenantId},
 };
@@ -170,6 +170,64 @@ pub(super) async fn pages_in_both_directions(harness: &AuditHarness) -> Outcome 
         ensure(kind == Some(ErrorKind::InvalidInput), format!("{query:?}: {kind:?}"))?;
     }
     Ok(())
+}
+
+pub(super) async fn finds_what_is_asked_for_within_its_bound(harness: &AuditHarness) -> Outcome {
+    let (scope, chain) = (platform()?, harness.chain(12));
+    let mut entries = Vec::new();
+    for number in 0..20_usize {
+        let mut told = record(if number % 2 == 0 { "even" } else { "odd" }, number);
+        told.action = if number % 5 == 0 { "test.fifth".into() } else { "tested.did".into() };
+        told.outcome = if number < 10 { crate::audit::Outcome::Done } else { crate::audit::Outcome::Denied };
+        entries.push(Entry::new(told, Timestamp::from_micros(number as i64))?);
+    }
+    harness.store.append(&scope, &chain, &entries).await?;
+    let all = AuditFilter::default();
+    let text = |text: &str| Some(text.to_owned());
+    let at = |micros| Some(Timestamp::from_micros(micros));
+    for (filter, expected) in [
+        (AuditFilter { actor: text("odd"), action: text("test.fifth"), ..all.clone() }, vec![5, 15]),
+        (AuditFilter { action: text("test.*"), ..all.clone() }, vec![0, 5, 10, 15]),
+        (AuditFilter { action: text("test%"), ..all.clone() }, vec![]),
+        (AuditFilter { actor: text("' OR '1'='1"), ..all.clone() }, vec![]),
+        (AuditFilter { from: at(8), until: at(11), ..all.clone() }, vec![8, 9, 10]),
+        (
+            AuditFilter {
+                outcome: Some(crate::audit::Outcome::Denied),
+                action: text("test.fifth"),
+                ..all.clone()
+            },
+            vec![10, 15],
+        ),
+    ] {
+        for newest_first in [false, true] {
+            // Three are looked at in each step; a step may find none.
+            let (mut seen, mut after, mut steps) = (Vec::new(), None, 0);
+            loop {
+                let window = Window { after, newest_first };
+                let search = Search { window, filter: &filter, limit: 2, scan: 3 };
+                let found = harness.store.find(&scope, &chain, &search).await?;
+                ensure(found.records.len() <= 2, "more records than the limit")?;
+                seen.extend(found.records.iter().map(|stored| stored.entry.time.as_micros()));
+                (after, steps) = (found.next, steps + 1);
+                if after.is_none() {
+                    break;
+                }
+                ensure(steps < 30, "the search does not end")?;
+            }
+            ensure(steps >= 7, format!("{steps} steps looked at more than three records each"))?;
+            if newest_first {
+                seen.reverse();
+            }
+            ensure(seen == expected, format!("{filter:?}, newest first {newest_first}: {seen:?}"))?;
+        }
+    }
+    let senseless = AuditFilter { action: text("*"), ..all };
+    let refused = search_chain(&*harness.store, &scope, &chain, &AuditQuery::default(), &senseless).await;
+    ensure(
+        refused.err().map(|error| error.kind()) == Some(ErrorKind::InvalidInput),
+        "a senseless filter is taken",
+    )
 }
 
 pub(super) async fn shows_a_tenant_its_own_with_permission_only(harness: &AuditHarness) -> Outcome {

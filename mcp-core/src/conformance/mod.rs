@@ -5,8 +5,11 @@
 
 mod audit;
 mod audit_cases;
+mod audit_export_cases;
 mod bus;
 mod cancel;
+mod data_keys;
+mod key_vault;
 mod lease;
 #[cfg(feature = "postgres")]
 mod pg;
@@ -17,6 +20,8 @@ mod sql_cases;
 pub use audit::{AuditHarness, run_audit};
 pub use bus::run_bus;
 pub use cancel::{Cut, cancel_at};
+pub use data_keys::run_data_key_store;
+pub use key_vault::{MakeVault, VaultHarness, run_key_vault};
 pub use lease::run_leases;
 #[cfg(feature = "postgres")]
 pub use pg::PgTestDatabase;

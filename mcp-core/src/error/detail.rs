@@ -22,6 +22,19 @@ pub enum Detail {
         /// Time until the limit is whole again.
         reset: Duration,
     },
+    /// A quota is used up.
+    Quota {
+        /// What is counted, as in `chat.tokens`.
+        meter: String,
+        /// `day` or `month`.
+        period: &'static str,
+        /// The amount of the whole period.
+        limit: u64,
+        /// What is left of it.
+        remaining: u64,
+        /// When the next period begins.
+        resets_at: crate::clock::Timestamp,
+    },
     /// A field of the input is at fault.
     Field {
         /// Path of the field, `limits.requests_per_minute` or `/messages/0/role`.
@@ -34,6 +47,8 @@ pub enum Detail {
         /// The permission, `area:verb`.
         scope: &'static str,
     },
+    /// A credential was shown, and it is not good. It travels in `WWW-Authenticate`.
+    InvalidCredential,
     /// The size limit that was passed.
     Limit {
         /// The limit in bytes.

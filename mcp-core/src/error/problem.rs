@@ -25,6 +25,8 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<QuotaFigures<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nearest: Option<&'a str>,
@@ -34,6 +36,19 @@ pub struct Problem<'a> {
     limit_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<&'a str>,
+}
+
+/// The quota that is used up.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
+struct QuotaFigures<'a> {
+    /// What is counted.
+    meter: &'a str,
+    /// `day` or `month`, in UTC.
+    period: &'static str,
+    limit: u64,
+    remaining: u64,
+    resets_at: crate::clock::Timestamp,
 }
 
 impl<'a> Problem<'a> {
@@ -53,6 +68,7 @@ impl<'a> Problem<'a> {
             request_id,
             current_version: None,
             retry_after: None,
+            quota: None,
             field: None,
             nearest: None,
             missing_scope: None,
@@ -63,8 +79,12 @@ impl<'a> Problem<'a> {
             match detail {
                 Detail::Conflict { current } => problem.current_version = Some(*current),
                 Detail::RetryAfter(wait) => problem.retry_after = Some(seconds_rounded_up(*wait)),
-                // These figures travel as headers.
-                Detail::RateLimit { .. } => {}
+                // These travel as headers.
+                Detail::RateLimit { .. } | Detail::InvalidCredential => {}
+                Detail::Quota { meter, period, limit, remaining, resets_at } => {
+                    let (limit, remaining, resets_at) = (*limit, *remaining, *resets_at);
+                    problem.quota = Some(QuotaFigures { meter, period, limit, remaining, resets_at });
+                }
                 Detail::Field { path, nearest } => {
                     problem.field = Some(path);
                     problem.nearest = nearest.as_deref();

@@ -1,13 +1,14 @@
-//! The platform's master key: what seals the few secrets the platform itself keeps in its database.
+//! The platform's master key: what wraps the data keys of tenants, and seals the few secrets that belong to no
+//! tenant.
 //!
 //! A sealed value is bound to its place by *associated data* (tenant, key id): moved to another row or tenant
-//! it does not open. The master key seals directly for now; envelope encryption, a data key per tenant
-//! wrapped by this key or by a vault, comes on top of it and changes neither file nor callers.
+//! it does not open.
 
 use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
+    digest::{Context, SHA256},
     rand,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -23,12 +24,18 @@ const KEY_LEN: usize = 32;
 
 const MASTER: KeyFile = KeyFile { operation: "key.master", what: "master key" };
 
-/// Names the layout of a sealed value, so that a later layout can be told from this one.
+/// Names the layout of a sealed value, so that the other layout, of what a data key seals, can be told from
+/// this one.
 const VERSION: u8 = 1;
 
-/// A 256-bit key that seals with AES-256-GCM. Cheap to clone; shows nothing in `Debug`.
+/// A 256-bit key that seals with AES-256-GCM. Cheap to clone; shows nothing but its id in `Debug`.
 #[derive(Clone)]
-pub struct MasterKey(Arc<RandomizedNonceKey>);
+pub struct MasterKey(Arc<Inner>);
+
+struct Inner {
+    key: RandomizedNonceKey,
+    id: String,
+}
 
 impl MasterKey {
     /// A fresh random key that is kept nowhere: what it seals is lost with the process.
@@ -73,11 +80,37 @@ impl MasterKey {
         Self::from_base64(&text).map_err(|error| error.with_context("file", path.display()))
     }
 
+    /// The key in the file at `path`, which must be there: an earlier master key, kept to open what it sealed.
+    ///
+    /// # Errors
+    /// As [`load_or_create`](Self::load_or_create); [`NotFound`](crate::ErrorKind::NotFound) if there is no
+    /// such file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let missing = || {
+            let message = format!("there is no master key file {}", path.display());
+            Err(Error::not_found("key.master", message))
+        };
+        let text = file::load_or_create(path, &MASTER, missing)?;
+        Self::from_base64(&text).map_err(|error| error.with_context("file", path.display()))
+    }
+
+    /// Names the key without telling anything about it: eight hexadecimal digits of a digest. For logs and for
+    /// finding out which of several keys wrapped something; equal keys have equal ids.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         if bytes.len() != KEY_LEN {
             return Err(malformed());
         }
-        RandomizedNonceKey::new(&AES_256_GCM, bytes).map(|key| Self(Arc::new(key))).map_err(|_| malformed())
+        let mut context = Context::new(&SHA256);
+        context.update(b"mcp-master-key-id");
+        context.update(bytes);
+        let id = context.finish().as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let key = RandomizedNonceKey::new(&AES_256_GCM, bytes).map_err(|_| malformed())?;
+        Ok(Self(Arc::new(Inner { key, id })))
     }
 
     /// Seals `plaintext` so that it opens only with this key and the same `bound_to`.
@@ -90,6 +123,7 @@ impl MasterKey {
         let mut sealed = plaintext.to_vec();
         let nonce = self
             .0
+            .key
             .seal_in_place_append_tag(Aad::from(associated(bound_to)), &mut sealed)
             .map_err(|_| Error::internal("key.seal", "sealing failed"))?;
         let mut out = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
@@ -121,6 +155,7 @@ impl MasterKey {
         let mut buffer = ciphertext.to_vec();
         let length = self
             .0
+            .key
             .open_in_place(nonce, Aad::from(associated(bound_to)), &mut buffer)
             .map_err(|_| refused())?
             .len();
@@ -131,11 +166,12 @@ impl MasterKey {
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MasterKey(…)")
+        write!(f, "MasterKey({})", self.0.id)
     }
 }
 
-fn associated(parts: &[&str]) -> Vec<u8> {
+/// The parts as one text that no other parts have.
+pub(super) fn associated(parts: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for part in parts {
         out.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -144,9 +180,10 @@ fn associated(parts: &[&str]) -> Vec<u8> {
     out
 }
 
-fn random() -> Result<[u8; KEY_LEN]> {
+/// Fresh key bytes.
+pub(super) fn random() -> Result<[u8; KEY_LEN]> {
     let mut bytes = [0; KEY_LEN];
-    rand::fill(&mut bytes).map_err(|_| Error::internal("key.master", "the machine has no randomness"))?;
+    rand::fill(&mut bytes).map_err(|_| Error::internal("key.generate", "the machine has no randomness"))?;
     Ok(bytes)
 }
 
@@ -195,6 +232,17 @@ mod tests {
         let key = MasterKey::load_or_create(&path).unwrap();
         assert!(sealed.iter().all(|sealed| key.open(sealed, &[]).is_ok()));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a draft was left behind");
+    }
+
+    #[test]
+    fn an_earlier_key_is_read_and_never_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("earlier.key");
+        assert_eq!(MasterKey::load(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(!path.exists());
+        let made = MasterKey::load_or_create(&path).unwrap();
+        assert_eq!(MasterKey::load(&path).unwrap().id(), made.id());
+        assert_ne!(MasterKey::ephemeral().unwrap().id(), made.id());
     }
 
     #[cfg(unix)]

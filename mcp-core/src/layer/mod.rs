@@ -14,6 +14,7 @@
 //!
 //! Layers inside [`RescueLayer`] fail with [`Error`](crate::Error); nobody else makes error responses.
 
+mod challenge;
 mod concurrency;
 mod deadline;
 mod load_shed;
@@ -22,6 +23,7 @@ mod request_id;
 mod rescue;
 mod trace;
 
+pub use challenge::{Challenge, StepUp};
 pub use concurrency::{Concurrency, ConcurrencyLayer};
 pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
 pub use load_shed::{LoadShed, LoadShedLayer};

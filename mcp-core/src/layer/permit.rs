@@ -15,17 +15,19 @@ pin_project! {
     ///
     /// An event stream gives its place back when it begins: it may be open for hours and computes nothing,
     /// and a few clients who listen must not keep all others out. Whoever serves streams bounds their number.
+    ///
+    /// `P` is whatever frees the place when it is dropped.
     #[derive(Debug)]
-    pub struct PermitBody<B> {
+    pub struct PermitBody<B, P = OwnedSemaphorePermit> {
         #[pin]
         inner: B,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<P>,
     }
 }
 
-impl<B> PermitBody<B> {
-    /// Ties `permit` to the body of `response`.
-    pub(super) fn tie(response: Response<B>, permit: OwnedSemaphorePermit) -> Response<Self> {
+impl<B, P> PermitBody<B, P> {
+    /// Ties `permit` to the body of `response`, unless that is an event stream.
+    pub fn tie(response: Response<B>, permit: P) -> Response<Self> {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         let streams = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
         let permit = Some(permit).filter(|_| !streams);
@@ -33,7 +35,7 @@ impl<B> PermitBody<B> {
     }
 }
 
-impl<B: Body> Body for PermitBody<B> {
+impl<B: Body, P> Body for PermitBody<B, P> {
     type Data = B::Data;
     type Error = B::Error;
 

@@ -15,6 +15,7 @@ use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::{Challenge, StepUp};
 use crate::{
     error::{Detail, Error, ErrorKind, Problem},
     scope::RequestId,
@@ -35,18 +36,19 @@ const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 /// The body is an RFC 9457 problem document, except below paths whose wire has error bodies of its own
 /// ([`body_under`](Self::body_under)).
 ///
-/// The caller gets the message and the typed details; causes and context pairs reach the log only. A 401
-/// carries `WWW-Authenticate`, a 429 `Retry-After` and `RateLimit-*`. Cancel-safe.
-#[derive(Debug, Clone)]
+/// The caller gets the message and the typed details; causes and context pairs reach the log only. A 401, and
+/// a 403 for a missing permission, carry the `WWW-Authenticate` of a [`Challenge`], a 429 `Retry-After` and
+/// `RateLimit-*`. Cancel-safe.
+#[derive(Debug, Clone, Default)]
 pub struct RescueLayer {
-    challenge: HeaderValue,
+    challenge: Challenge,
     bodies: Vec<(&'static str, ErrorBody)>,
 }
 
 impl RescueLayer {
-    /// With `challenge` as the `WWW-Authenticate` of a 401.
+    /// With `challenge` for those who need credentials, or better ones. The default is the bare scheme.
     #[must_use]
-    pub const fn new(challenge: HeaderValue) -> Self {
+    pub const fn new(challenge: Challenge) -> Self {
         Self { challenge, bodies: Vec::new() }
     }
 
@@ -55,13 +57,6 @@ impl RescueLayer {
     pub fn body_under(mut self, path: &'static str, body: ErrorBody) -> Self {
         self.bodies.push((path, body));
         self
-    }
-}
-
-impl Default for RescueLayer {
-    /// With the challenge `Bearer`.
-    fn default() -> Self {
-        Self::new(HeaderValue::from_static("Bearer"))
     }
 }
 
@@ -77,7 +72,7 @@ impl<S> Layer<S> for RescueLayer {
 #[derive(Debug)]
 pub struct Rescue<S> {
     inner: S,
-    challenge: HeaderValue,
+    challenge: Challenge,
     bodies: Vec<(&'static str, ErrorBody)>,
     /// Why the inner service cannot take the next request, which is then answered with this.
     not_ready: Option<Error>,
@@ -171,7 +166,7 @@ pin_project! {
         #[pin]
         outcome: Outcome<F>,
         request_id: Option<RequestId>,
-        challenge: HeaderValue,
+        challenge: Challenge,
         body: ErrorBody,
     }
 }
@@ -191,7 +186,13 @@ where
             OutcomeProjection::Running { inner } => match ready!(inner.poll(cx)) {
                 Ok(Ok(mut response)) => match response.extensions_mut().remove() {
                     Some(Failed(error)) => error,
-                    None => return Poll::Ready(Ok(response.map(Either::Left))),
+                    None => {
+                        if let Some(StepUp(scope)) = response.extensions_mut().remove() {
+                            let value = this.challenge.step_up(scope);
+                            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+                        }
+                        return Poll::Ready(Ok(response.map(Either::Left)));
+                    }
                 },
                 Ok(Err(error)) => Arc::new(error.into()),
                 Err(_panic) => Arc::new(defect()),
@@ -229,7 +230,7 @@ fn problem(error: &Error, request_id: Option<&RequestId>) -> (&'static str, Byte
 pub fn error_response(
     error: &Error,
     request_id: Option<&RequestId>,
-    challenge: &HeaderValue,
+    challenge: &Challenge,
     body: ErrorBody,
 ) -> Response<Full<Bytes>> {
     let (media_type, body) = body(error, request_id);
@@ -238,9 +239,7 @@ pub fn error_response(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if error.kind() == ErrorKind::Unauthenticated {
-        headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
-    }
+    challenge.write(error, headers);
     for detail in error.details() {
         match detail {
             Detail::RetryAfter(wait) => {
@@ -317,6 +316,21 @@ mod tests {
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains("no such thing"));
+    }
+
+    #[tokio::test]
+    async fn a_missing_permission_is_challenged_for_whoever_writes_the_body() {
+        let metadata = "https://platform.example/.well-known/oauth-protected-resource";
+        let layer = RescueLayer::new(Challenge::new(metadata).unwrap());
+        let service = layer.layer(service_fn(async |_: Request<()>| {
+            let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+            *response.status_mut() = StatusCode::FORBIDDEN;
+            response.extensions_mut().insert(StepUp("tools:call"));
+            Ok::<_, Error>(response)
+        }));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        let challenge = response.headers()[header::WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.contains("scope=\"tools:call\"") && challenge.contains(metadata), "{challenge}");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! go on without noticing. So every acquisition gets a higher *token*, and what the lease guards refuses a
 //! token lower than one it has seen.
 
+mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use memory::MemoryLeases;
 #[cfg(feature = "postgres")]
 pub use postgres::PgLeases;
 #[cfg(feature = "sqlite")]

@@ -1,4 +1,9 @@
-//! How much: the port through which layers ask whether a call is within its limits.
+//! How much: the ports through which layers and parts ask whether a call is within its limits.
+//!
+//! [`RateLimiter`] bounds how fast, over seconds and minutes; [`Quota`] bounds how much, over days and months.
+
+mod period;
+mod quota;
 
 use std::{borrow::Cow, fmt, num::NonZeroU32, time::Duration};
 
@@ -8,8 +13,11 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     error::{Detail, Error, ErrorKind, Result, seconds_rounded_up},
-    scope::{PlatformScope, Scope},
+    scope::{PlatformScope, PrincipalId, Scope},
 };
+
+pub use period::{Period, Window};
+pub use quota::{MAX_AMOUNT, Meter, Quota, Reservation, ReservationId, exceeded};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
@@ -32,10 +40,53 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// Longest key, in bytes.
+    pub const MAX_KEY: usize = 256;
+    /// Most limits of one call.
+    pub const MAX_AT_ONCE: usize = 16;
+
     /// `count` calls a minute, all of which may come at once after a pause.
     #[must_use]
     pub const fn per_minute(key: Cow<'static, str>, count: NonZeroU32) -> Self {
         Self { key, count, per: Duration::from_secs(60), burst: count }
+    }
+
+    /// `count` calls a minute of all the tenant's principals together.
+    #[must_use]
+    pub const fn tenant(count: NonZeroU32) -> Self {
+        Self::per_minute(Cow::Borrowed("tenant"), count)
+    }
+
+    /// `count` calls a minute of one principal, whatever its credentials.
+    #[must_use]
+    pub fn principal(id: &PrincipalId, count: NonZeroU32) -> Self {
+        Self::per_minute(format!("principal/{id}").into(), count)
+    }
+
+    /// `count` calls a minute of one tool, all principals together.
+    ///
+    /// `name` is that of a tool there is, never text as a caller sent it: each name occupies a key.
+    #[must_use]
+    pub fn tool(name: &str, count: NonZeroU32) -> Self {
+        Self::per_minute(format!("tool/{name}").into(), count)
+    }
+
+    /// Checks what limiters require of the limits of one call.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if there are more than [`MAX_AT_ONCE`](Self::MAX_AT_ONCE),
+    /// or a key is longer than [`MAX_KEY`](Self::MAX_KEY) or comes twice.
+    pub fn check(limits: &[Self]) -> Result<()> {
+        let complaint = if limits.len() > Self::MAX_AT_ONCE {
+            format!("a call may have at most {} limits", Self::MAX_AT_ONCE)
+        } else if limits.iter().any(|limit| limit.key.len() > Self::MAX_KEY) {
+            format!("the key of a limit may have at most {} bytes", Self::MAX_KEY)
+        } else if (1..limits.len()).any(|n| limits[..n].iter().any(|limit| limit.key == limits[n].key)) {
+            "the limits of a call must have different keys".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid_input("limit.check", complaint))
     }
 }
 
@@ -45,6 +96,8 @@ impl Limit {
 pub struct Decision {
     /// Whether the call may go on.
     pub allowed: bool,
+    /// Which of the limits asked about these figures are of, from 0.
+    pub index: usize,
     /// The limit's burst.
     pub limit: u64,
     /// Calls that may be made right now.
@@ -91,7 +144,10 @@ impl Decision {
 ///   at once.
 /// - **Tenants apart**: what one tenant uses changes nothing for another, with equal keys too, and nothing
 ///   for what works above tenants.
-/// - **Bounded**: memory does not grow without end with the number of keys.
+/// - **The strictest speaks**: the figures are those of the limit that refused for longest or, where all
+///   allowed, of the one with the fewest calls left.
+/// - **Bounded**: memory does not grow without end with the number of keys, and limits that
+///   [`Limit::check`] refuses are refused.
 ///
 /// # Cancellation
 /// A call dropped before it answers may or may not have used its cost.
@@ -101,7 +157,9 @@ pub trait RateLimiter: Send + Sync + fmt::Debug {
     /// may go on.
     ///
     /// # Errors
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the limiter cannot decide; the caller refuses then.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) as [`Limit::check`];
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) or [`Upstream`](crate::ErrorKind::Upstream) if the
+    /// limiter cannot decide; the caller refuses then.
     async fn check(&self, scope: &Scope, limits: &[Limit], cost: NonZeroU32) -> Result<Option<Decision>>;
 
     /// The same for work above tenants: `operator_key/0a1b…`.

@@ -3,13 +3,20 @@
 //! The crates of the SDK only call `tracing` and `metrics`; a program decides here where that goes. A host
 //! that has its own subscriber or recorder installs those instead and leaves this module alone.
 
-use std::{fmt, io::IsTerminal as _, time::Duration};
+mod redacting;
+
+use std::{fmt, io::IsTerminal as _, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, fmt::time::SystemTime};
 
-use crate::error::{Error, Result};
+pub use redacting::{RedactingLogs, RedactingWriter};
+
+use crate::{
+    error::{Error, Result},
+    redact::LogRedactor,
+};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
@@ -34,14 +41,31 @@ const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a malformed `filter` (`info,mcp_core=debug`);
 /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if the process has a subscriber.
 pub fn install_logs(format: LogFormat, filter: &str) -> Result<()> {
+    install(format, filter, std::io::stderr, std::io::stderr().is_terminal())
+}
+
+/// The same, with personal data and secrets taken out of every line before it is written: fields, messages and
+/// spans alike.
+///
+/// # Errors
+/// As [`install_logs`].
+pub fn install_redacted_logs(format: LogFormat, filter: &str, redactor: Arc<dyn LogRedactor>) -> Result<()> {
+    // Without colours: their codes would stand in the middle of what is looked for.
+    install(format, filter, RedactingLogs::new(std::io::stderr, redactor), false)
+}
+
+fn install<W>(format: LogFormat, filter: &str, writer: W, colours: bool) -> Result<()>
+where
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Error::invalid_input("telemetry.install_logs", format!("log filter {filter:?} is malformed: {error}"))
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(SystemTime)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_ansi(colours)
+        .with_writer(writer);
     let installed = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -4,12 +4,12 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use mcp_core::{
-    Error, PlatformScope, Scope,
+    Error, ErrorKind, PlatformScope, Scope,
     limit::{Limit, RateLimiter},
     scope::{Permissions, Principal, PrincipalId, PrincipalKind},
 };
 
-use super::{Check, Outcome, ensure_eq, tenant_id};
+use super::{Check, Outcome, ensure_eq, ensure_error, tenant_id};
 
 type Limiter = Arc<dyn RateLimiter>;
 
@@ -19,6 +19,9 @@ pub const RATE_LIMITER: &[Check<dyn RateLimiter>] = &[
     ("never_over", |limiter| Box::pin(never_over(limiter))),
     ("tenants_are_kept_apart", |limiter| Box::pin(tenants_are_kept_apart(limiter))),
     ("the_strictest_limit_speaks", |limiter| Box::pin(the_strictest_limit_speaks(limiter))),
+    ("what_would_not_be_bounded_is_refused", |limiter| {
+        Box::pin(what_would_not_be_bounded_is_refused(limiter))
+    }),
 ];
 
 fn scope(tenant: &str) -> Result<Scope, Error> {
@@ -83,9 +86,31 @@ async fn the_strictest_limit_speaks(limiter: Limiter) -> Outcome {
     ensure_eq(limiter.check(&scope, &[], NonZeroU32::MIN).await?, None, "the decision over no limits")?;
     let limits = [hourly("wide", 5), hourly("narrow", 2)];
     let decision = limiter.check(&scope, &limits, NonZeroU32::MIN).await?;
-    let figures = decision.map(|decision| (decision.allowed, decision.limit, decision.remaining));
-    ensure_eq(figures, Some((true, 2, 1)), "allowed, limit and remaining")?;
+    let figures =
+        decision.map(|decision| (decision.allowed, decision.limit, decision.remaining, decision.index));
+    ensure_eq(figures, Some((true, 2, 1, 1)), "allowed, limit, remaining and whose they are")?;
     let large = limiter.check(&scope, &limits, NonZeroU32::MAX).await?;
     let figures = large.map(|decision| (decision.allowed, decision.retry_after));
     ensure_eq(figures, Some((false, Duration::MAX)), "a call larger than the burst")
+}
+
+async fn what_would_not_be_bounded_is_refused(limiter: Limiter) -> Outcome {
+    let scope = scope("acme")?;
+    let platform = PlatformScope::new(PrincipalId::parse("conformance")?, "check a limiter");
+    let named = |name: String| Limit { key: name.into(), ..hourly("", 5) };
+    let many = (0..=Limit::MAX_AT_ONCE).map(|n| named(n.to_string())).collect();
+    let long = vec![named("x".repeat(Limit::MAX_KEY + 1))];
+    for (what, limits) in [
+        ("too many limits", many),
+        ("too long a key", long),
+        ("a key twice", vec![hourly("k", 5), hourly("k", 9)]),
+    ] {
+        let refused = limiter.check(&scope, &limits, NonZeroU32::MIN).await;
+        ensure_error(refused, ErrorKind::InvalidInput, what)?;
+        let refused = limiter.check_platform(&platform, &limits, NonZeroU32::MIN).await;
+        ensure_error(refused, ErrorKind::InvalidInput, what)?;
+    }
+    let fits: Vec<_> =
+        (0..Limit::MAX_AT_ONCE).map(|n| named(format!("{n:0>width$}", width = Limit::MAX_KEY))).collect();
+    ensure_eq(passes(&limiter, &scope, &fits).await?, true, "as many limits with keys as long as may be")
 }

@@ -17,8 +17,16 @@
 //! ```
 
 mod api_keys;
+mod certificates;
+mod issuers;
 mod limits;
 mod operator_keys;
+mod policies;
+mod policy;
+mod quotas;
+mod refresh;
+mod revocations;
+mod roles;
 mod signing_keys;
 mod tenants;
 
@@ -27,15 +35,26 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 use mcp_core::{
     Error, ErrorKind, PlatformScope,
-    conformance::{Failure, Outcome, Report, ensure},
+    conformance::{Failure, Outcome, Report, ensure, scope_of},
     scope::{PrincipalId, TenantId},
 };
 
 pub use api_keys::KEY_STORE;
+pub use certificates::CERTIFICATE_STORE;
+pub use issuers::ISSUER_STORE;
 pub use limits::RATE_LIMITER;
 pub use operator_keys::OPERATOR_KEY_STORE;
+pub use policies::POLICY_STORE;
+pub use policy::{POLICY, REFERENCE_CEDAR, REFERENCE_REGO, REFERENCE_REGO_V0};
+pub use quotas::{QUOTA_NOON, QUOTA_STORE, QUOTA_TENANTS, QuotaHarness};
+pub use refresh::REFRESH_STORE;
+pub use revocations::{ClockedRevocations, MOST_DENIED, REVOCATION_STORE};
+pub use roles::ROLE_STORE;
 pub use signing_keys::SIGNING_KEY_STORE;
 pub use tenants::TENANT_STORE;
+
+/// The tenants that exist in the database of every store of a tenant's data.
+pub const TENANTS: [&str; 2] = ["acme", "globex"];
 
 /// A promise's name and the check that it is kept by the `T` it is given, which nothing else uses.
 pub type Check<T> = (&'static str, fn(Arc<T>) -> BoxFuture<'static, Outcome>);

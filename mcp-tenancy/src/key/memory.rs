@@ -8,13 +8,14 @@ use std::{
 use async_trait::async_trait;
 use mcp_core::{
     PlatformScope, Result,
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     scope::TenantId,
 };
 
 use super::{
-    ApiKey, KeyId, KeyStore, StoredKey,
-    store::{already_exists, not_found, parse_cursor},
+    ApiKey, KeyDigest, KeyId, KeyStore, StoredKey,
+    last_used::check_batch,
+    store::{already_exists, is_revoked, not_found, parse_cursor, too_many},
 };
 use crate::tenant::{MAX_PAGE, Page};
 
@@ -45,10 +46,15 @@ impl MemoryKeyStore {
 
 #[async_trait]
 impl KeyStore for MemoryKeyStore {
-    async fn insert(&self, _: &PlatformScope, key: StoredKey) -> Result<()> {
+    async fn insert(&self, _: &PlatformScope, key: StoredKey, limit: u32) -> Result<()> {
         let mut keys = self.lock();
         if keys.contains_key(&key.key.id) {
             return Err(already_exists());
+        }
+        let (tenant, now) = (&key.key.tenant, key.key.created_at);
+        let live = keys.values().filter(|held| held.key.tenant == *tenant && held.key.is_live(now)).count();
+        if live >= limit as usize {
+            return Err(too_many(limit));
         }
         keys.insert(key.key.id.clone(), key);
         Ok(())
@@ -75,10 +81,42 @@ impl KeyStore for MemoryKeyStore {
         Ok(Page::cut(items, limit, |key: &ApiKey| key.id.to_string()))
     }
 
+    async fn rotate(
+        &self,
+        _: &PlatformScope,
+        tenant: &TenantId,
+        id: &KeyId,
+        digest: KeyDigest,
+        until: Option<Timestamp>,
+    ) -> Result<ApiKey> {
+        let mut keys = self.lock();
+        let stored = keys.get_mut(id).filter(|stored| stored.key.tenant == *tenant);
+        let stored = stored.ok_or_else(|| not_found("key.rotate", id))?;
+        if stored.key.revoked_at.is_some() {
+            return Err(is_revoked(id));
+        }
+        let before = std::mem::replace(&mut stored.digest, digest);
+        stored.former = until.map(|_| before);
+        stored.key.previous_until = until;
+        stored.key.rotated_at = Some(self.clock.now());
+        Ok(stored.key.clone())
+    }
+
+    async fn used(&self, _: &PlatformScope, used: &[(KeyId, Timestamp)]) -> Result<()> {
+        check_batch(used)?;
+        let mut keys = self.lock();
+        for (id, at) in used {
+            if let Some(stored) = keys.get_mut(id) {
+                stored.key.last_used_at = stored.key.last_used_at.max(Some(*at));
+            }
+        }
+        Ok(())
+    }
+
     async fn revoke(&self, _: &PlatformScope, tenant: &TenantId, id: &KeyId) -> Result<ApiKey> {
         let mut keys = self.lock();
-        let stored =
-            keys.get_mut(id).filter(|stored| stored.key.tenant == *tenant).ok_or_else(|| not_found(id))?;
+        let stored = keys.get_mut(id).filter(|stored| stored.key.tenant == *tenant);
+        let stored = stored.ok_or_else(|| not_found("key.revoke", id))?;
         stored.key.revoked_at.get_or_insert_with(|| self.clock.now());
         Ok(stored.key.clone())
     }

@@ -110,6 +110,12 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+    /// When it was last given a new secret, if it was.
+    pub rotated_at: Option<Timestamp>,
+    /// When the secret before that ends; `None` if it ended with the rotation.
+    pub previous_until: Option<Timestamp>,
+    /// When it was last used, up to a minute late; `None` if never.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl ApiKey {
@@ -125,7 +131,15 @@ impl ApiKey {
             created_at: now,
             expires_at: new.expires_at,
             revoked_at: None,
+            rotated_at: None,
+            previous_until: None,
+            last_used_at: None,
         }
+    }
+
+    /// Whether it counts among the keys that a tenant may have.
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
+        self.refusal(now).is_none()
     }
 
     /// Why it may not be used at `now`, if it may not.
@@ -151,6 +165,8 @@ pub struct StoredKey {
     pub key: ApiKey,
     /// The digest of its secret.
     pub digest: KeyDigest,
+    /// The digest of the secret before it, good until `key.previous_until`.
+    pub former: Option<KeyDigest>,
 }
 
 /// A key that was just created, with the text that is never shown again.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_core::Result;
+use mcp_core::{Result, clock::Timestamp};
 use moka::future::Cache;
 use tokio::time::Instant;
 
@@ -26,7 +26,16 @@ pub(crate) struct Recent<T: Clone + Send + Sync + 'static> {
 #[derive(Debug, Clone)]
 pub(crate) struct Seen<T> {
     pub(crate) digest: KeyDigest,
+    /// The secret before it, while that is good too.
+    pub(crate) former: Option<Former>,
     pub(crate) holder: T,
+}
+
+/// A secret that was rotated away, and when it ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Former {
+    pub(crate) digest: KeyDigest,
+    pub(crate) until: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -44,15 +53,20 @@ impl<T: Clone + Send + Sync + 'static> Recent<T> {
     }
 
     /// Whom `presented` speaks for; `ask` looks its id up in the store, and is not polled where that is known.
-    /// An unknown id takes the same way as a wrong secret.
+    /// An unknown id takes the same way as a wrong secret, and a key that was rotated that of one that was not.
     pub(crate) async fn holder(
         &self,
         presented: &Presented,
+        now: Timestamp,
         ask: impl Future<Output = Result<Option<Seen<T>>>> + Send,
     ) -> Result<T> {
         let seen = self.load(&presented.id, ask).await?;
         let nothing = KeyDigest::of_nothing();
-        let shown = presented.shows(seen.as_ref().map_or(&nothing, |seen| &seen.digest));
+        let former = seen.as_ref().and_then(|seen| seen.former.as_ref());
+        // Both are compared every time: which one it is does not show in how long it takes.
+        let current = presented.shows(seen.as_ref().map_or(&nothing, |seen| &seen.digest));
+        let past = presented.shows(former.map_or(&nothing, |former| &former.digest));
+        let shown = current | (past & former.is_some_and(|former| now < former.until));
         let seen = seen.filter(|_| shown).ok_or_else(|| refused("an unknown API key or a wrong secret"))?;
         Ok(seen.holder)
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use mcp_core::{
     PlatformScope, Result,
+    clock::Timestamp,
     scope::TenantId,
     sql::{
         OrFault as _,
@@ -12,9 +13,10 @@ use mcp_core::{
 use sqlx::SqliteConnection;
 
 use super::{
-    ApiKey, KeyId, KeyStore, StoredKey,
+    ApiKey, KeyDigest, KeyId, KeyStore, StoredKey,
+    last_used::check_batch,
     row::{self, Row},
-    store::{already_exists, not_found, parse_cursor},
+    store::{already_exists, is_revoked, not_found, parse_cursor, too_many},
 };
 use crate::{
     sql::Change,
@@ -37,8 +39,18 @@ impl SqliteKeyStore {
 
 #[async_trait]
 impl KeyStore for SqliteKeyStore {
-    async fn insert(&self, scope: &PlatformScope, StoredKey { key, digest }: StoredKey) -> Result<()> {
+    async fn insert(&self, scope: &PlatformScope, stored: StoredKey, limit: u32) -> Result<()> {
+        let StoredKey { key, digest, .. } = stored;
         let mut tx = self.kernel.control(scope).await?;
+        let live = sqlx::query_scalar::<_, i64>(row::LIVE)
+            .bind(key.tenant.as_str())
+            .bind(key.created_at.as_micros())
+            .fetch_one(tx.conn())
+            .await
+            .or_fault("key.create")?;
+        if live >= i64::from(limit) {
+            return Err(too_many(limit));
+        }
         let inserted = sqlx::query(row::INSERT)
             .bind(key.id.as_str())
             .bind(key.tenant.as_str())
@@ -85,6 +97,52 @@ impl KeyStore for SqliteKeyStore {
         Ok(Page::cut(items, limit, |key: &ApiKey| key.id.to_string()))
     }
 
+    async fn rotate(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        id: &KeyId,
+        digest: KeyDigest,
+        until: Option<Timestamp>,
+    ) -> Result<ApiKey> {
+        let mut tx = self.kernel.control(scope).await?;
+        let now = tx.now();
+        let rotated = sqlx::query(row::ROTATE)
+            .bind(tenant.as_str())
+            .bind(id.as_str())
+            .bind(&digest.as_bytes()[..])
+            .bind(now.as_micros())
+            .bind(until.map(Timestamp::as_micros))
+            .execute(tx.conn())
+            .await
+            .or_fault("key.rotate")?;
+        let stored = find(tx.conn(), id).await?.filter(|stored| stored.key.tenant == *tenant);
+        let key = stored.ok_or_else(|| not_found("key.rotate", id))?.key;
+        if rotated.rows_affected() == 0 {
+            return Err(is_revoked(id));
+        }
+        record(&mut tx, row::change(scope, ("rotate", "rotated"), &key)).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    async fn used(&self, scope: &PlatformScope, used: &[(KeyId, Timestamp)]) -> Result<()> {
+        check_batch(used)?;
+        if used.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.kernel.control(scope).await?;
+        for (id, at) in used {
+            sqlx::query(row::USED)
+                .bind(id.as_str())
+                .bind(at.as_micros())
+                .execute(tx.conn())
+                .await
+                .or_fault("key.used")?;
+        }
+        tx.commit().await
+    }
+
     async fn revoke(&self, scope: &PlatformScope, tenant: &TenantId, id: &KeyId) -> Result<ApiKey> {
         let mut tx = self.kernel.control(scope).await?;
         let now = tx.now();
@@ -96,7 +154,7 @@ impl KeyStore for SqliteKeyStore {
             .await
             .or_fault("key.revoke")?;
         let stored = find(tx.conn(), id).await?.filter(|stored| stored.key.tenant == *tenant);
-        let key = stored.ok_or_else(|| not_found(id))?.key;
+        let key = stored.ok_or_else(|| not_found("key.revoke", id))?.key;
         if revoked.rows_affected() == 0 {
             tx.rollback().await?;
             return Ok(key);

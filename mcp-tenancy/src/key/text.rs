@@ -92,7 +92,7 @@ impl KeyDigest {
         Self([0; 32])
     }
 
-    fn of(secret: &[u8]) -> Self {
+    pub(crate) fn of(secret: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
         Self(bytes)
@@ -130,19 +130,31 @@ impl Presented {
 
 /// Makes a key: id, digest to store, text to show once.
 pub(crate) fn generate(prefix: &str) -> Result<(KeyId, KeyDigest, Secret<String>)> {
+    let id = generate_id()?;
+    let (digest, text) = generate_secret(prefix, &id)?;
+    Ok((id, digest, text))
+}
+
+/// Makes an id.
+pub(crate) fn generate_id() -> Result<KeyId> {
     use std::fmt::Write as _;
-    let no_randomness = |_| Error::internal("key.create", "the machine has no randomness");
-    let (mut id_bytes, mut secret) = ([0; ID_LEN / 2], [0; SECRET_LEN]);
-    rand::fill(&mut id_bytes).map_err(no_randomness)?;
-    rand::fill(&mut secret).map_err(no_randomness)?;
+    let mut bytes = [0; ID_LEN / 2];
+    rand::fill(&mut bytes).map_err(|_| Error::internal("key.create", "the machine has no randomness"))?;
     let mut id = String::with_capacity(ID_LEN);
-    id_bytes.iter().for_each(|byte| {
+    bytes.iter().for_each(|byte| {
         let _ = write!(id, "{byte:02x}");
     });
+    Ok(KeyId(id))
+}
+
+/// Makes a secret for a key: digest to store, text to show once.
+pub(crate) fn generate_secret(prefix: &str, id: &KeyId) -> Result<(KeyDigest, Secret<String>)> {
+    let mut secret = [0; SECRET_LEN];
+    rand::fill(&mut secret).map_err(|_| Error::internal("key.create", "the machine has no randomness"))?;
     let digest = KeyDigest::of(&secret);
     let text = format!("{prefix}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
     secret.zeroize();
-    Ok((KeyId(id), digest, Secret::new(text)))
+    Ok((digest, Secret::new(text)))
 }
 
 #[cfg(test)]

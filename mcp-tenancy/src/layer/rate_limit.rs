@@ -1,4 +1,4 @@
-//! Holds a tenant to its requests a minute.
+//! Holds a tenant to its requests a minute, and those who act for it to theirs.
 
 use std::{
     num::NonZeroU32,
@@ -7,18 +7,20 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{Extensions, Request, Response};
+use http::{Request, Response, request::Parts};
 use mcp_core::{
     Error, Result, Scope,
     audit::DenialLog,
-    limit::{Decision, Limit, RateLimiter},
+    limit::{Decision, RateLimiter},
 };
 use tower::{Layer, Service};
 
 use super::denial::Denials;
-use crate::{auth::Identity, tenant::KnownTenant};
+use crate::{auth::Identity, limit::LimitPolicy, tenant::KnownTenant};
 
-/// Takes one from the tenant's `requests_per_minute` for each request.
+/// Takes one from the tenant's `requests_per_minute` for each request, and one from each limit that a
+/// [`LimitPolicy`] says it has beside that: of its principal, its API key, its route. All of them or none:
+/// what one limit refuses uses up nothing of the others. The figures are those of the strictest.
 ///
 /// Every response that passed carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`; a
 /// refusal is 429 with these and `Retry-After`, recorded in the tenant's audit chain. If the limiter cannot
@@ -27,6 +29,7 @@ use crate::{auth::Identity, tenant::KnownTenant};
 #[derive(Debug, Clone)]
 pub struct RateLimitLayer {
     limiter: Arc<dyn RateLimiter>,
+    policy: Arc<LimitPolicy>,
     denials: Denials,
 }
 
@@ -34,23 +37,35 @@ impl RateLimitLayer {
     /// Asks `limiter`, records refusals in `log`.
     #[must_use]
     pub fn new(limiter: Arc<dyn RateLimiter>, log: Arc<dyn DenialLog>) -> Self {
-        Self { limiter, denials: Denials::new(log) }
+        Self { limiter, policy: Arc::default(), denials: Denials::new(log) }
     }
 
-    async fn check(&self, extensions: &Extensions) -> Result<Option<Decision>> {
+    /// The same layer with these limits beside the tenant's own. They were checked by
+    /// [`LimitPolicy::validate`].
+    #[must_use]
+    pub fn with_policy(mut self, policy: Arc<LimitPolicy>) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    pub(super) async fn check(&self, head: &Parts) -> Result<Option<Decision>> {
+        let extensions = &head.extensions;
         let (Some(scope), Some(known)) = (extensions.get::<Scope>(), extensions.get::<Arc<KnownTenant>>())
         else {
             return Err(Error::internal("limit.check", "the server met a defect of its own")
                 .with_context("cause", "RateLimitLayer is not inside TenantLayer"));
         };
         let count = known.tenant().profile.limits.requests_per_minute;
-        let limits = [Limit::per_minute("tenant".into(), count)];
+        let identity = extensions.get::<Identity>();
+        let route = (&head.method, head.uri.path());
+        let (limits, words) = self.policy.of(count, scope, identity, route);
         let decision = self.limiter.check(scope, &limits, NonZeroU32::MIN).await?;
         match decision.filter(|decision| !decision.allowed) {
             None => Ok(decision),
             Some(refused) => {
-                if let Some(identity) = extensions.get::<Identity>() {
-                    self.denials.of(identity, "limit.denied", extensions, "over requests_per_minute");
+                if let Some(identity) = identity {
+                    let reason = words.get(refused.index).copied().unwrap_or("over a limit");
+                    self.denials.of(identity, "limit.denied", extensions, reason);
                 }
                 Err(refused.refusal())
             }
@@ -93,7 +108,7 @@ where
         let layer = self.layer.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let decision = layer.check(&head.extensions).await?;
+            let decision = layer.check(&head).await?;
             let mut response = inner.call(Request::from_parts(head, body)).await.map_err(Into::into)?;
             if let Some(decision) = decision {
                 decision.write_headers(response.headers_mut());

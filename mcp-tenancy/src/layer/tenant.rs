@@ -49,7 +49,11 @@ impl TenantLayer {
         Self { directory, denials: Denials::new(log) }
     }
 
-    async fn resolve(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Arc<KnownTenant>> {
+    pub(super) async fn resolve(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<KnownTenant>> {
         let identity = extensions.get::<Identity>().ok_or_else(no_identity)?;
         let deny = |reason| self.denials.of(identity, "tenant.denied", extensions, reason);
         let named = named_tenant(headers).inspect_err(|reason| deny(reason)).map_err(|_| foreign_tenant())?;
@@ -118,7 +122,7 @@ fn no_identity() -> Error {
         .with_context("cause", "TenantLayer is not inside AuthenticateLayer")
 }
 
-fn scope_of(identity: &Identity, extensions: &Extensions) -> Scope {
+pub(super) fn scope_of(identity: &Identity, extensions: &Extensions) -> Scope {
     let mut scope = Scope::new(identity.tenant.clone(), identity.principal.clone());
     if let Some(id) = extensions.get::<RequestId>() {
         scope = scope.with_request_id(id.clone());

@@ -25,6 +25,19 @@ impl Rate {
         Self { interval: per.div_ceil(u64::from(limit.count.get())).max(1), burst: limit.burst.get().into() }
     }
 
+    /// The limit with its interval rounded up to whole microseconds, for a store that counts in these.
+    #[cfg(feature = "redis")]
+    pub(super) fn in_micros(limit: &Limit) -> Self {
+        let Self { interval, burst } = Self::of(limit);
+        Self { interval: interval.div_ceil(1000).saturating_mul(1000), burst }
+    }
+
+    /// Microseconds between two calls, and the burst.
+    #[cfg(feature = "redis")]
+    pub(super) const fn micros_and_burst(self) -> (u64, u64) {
+        (self.interval / 1000, self.burst)
+    }
+
     /// What a call of `cost` at `now` gets of a cell at `full_at`, and where the cell would then stand.
     pub(super) fn decide(self, full_at: Nanos, now: Nanos, cost: u32) -> (Decision, Nanos) {
         let span = self.interval.saturating_mul(self.burst);
@@ -35,6 +48,7 @@ impl Rate {
         let stands = if allowed { next } else { full_at };
         let decision = Decision {
             allowed,
+            index: 0,
             limit: self.burst,
             remaining: span.saturating_sub(stands - now) / self.interval,
             reset: Duration::from_nanos(stands - now),
@@ -46,6 +60,16 @@ impl Rate {
         };
         (decision, stands)
     }
+}
+
+/// The decision that speaks for all, which are in the order of the limits asked about.
+pub(super) fn strictest(decisions: impl Iterator<Item = Decision>) -> Option<Decision> {
+    decisions.enumerate().map(|(index, decision)| Decision { index, ..decision }).reduce(|a, b| {
+        match a.retry_after.cmp(&b.retry_after).then(b.remaining.cmp(&a.remaining)) {
+            std::cmp::Ordering::Less => b,
+            _ => a,
+        }
+    })
 }
 
 #[cfg(test)]

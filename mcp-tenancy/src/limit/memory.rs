@@ -16,7 +16,7 @@ use mcp_core::{
 };
 use tokio::time::Instant;
 
-use super::cell::{Nanos, Rate};
+use super::cell::{Nanos, Rate, strictest};
 
 /// Tenants are spread over this many locks.
 const SHARDS: usize = 32;
@@ -98,6 +98,7 @@ impl GcraLimiter {
 #[async_trait]
 impl RateLimiter for GcraLimiter {
     async fn check(&self, scope: &Scope, limits: &[Limit], cost: NonZeroU32) -> Result<Option<Decision>> {
+        Limit::check(limits)?;
         Ok(self.decide(Some(scope.tenant().clone()), limits, cost))
     }
 
@@ -107,6 +108,7 @@ impl RateLimiter for GcraLimiter {
         limits: &[Limit],
         cost: NonZeroU32,
     ) -> Result<Option<Decision>> {
+        Limit::check(limits)?;
         Ok(self.decide(None, limits, cost))
     }
 }
@@ -132,7 +134,7 @@ impl Cells {
             Rate::of(limit).decide(full_at, now, cost)
         };
         let decided: Vec<_> = limits.iter().map(look).collect();
-        let strictest = decided.iter().map(|(decision, _)| *decision).reduce(stricter)?;
+        let strictest = strictest(decided.iter().map(|(decision, _)| *decision))?;
         if !strictest.allowed {
             return Some(strictest);
         }
@@ -169,13 +171,6 @@ impl Cells {
             true => Ok(()),
             false => Err(Duration::from_nanos(self.none_idle_before.saturating_sub(now).max(1))),
         }
-    }
-}
-
-fn stricter(a: Decision, b: Decision) -> Decision {
-    match a.retry_after.cmp(&b.retry_after).then(b.remaining.cmp(&a.remaining)) {
-        std::cmp::Ordering::Less => b,
-        _ => a,
     }
 }
 
@@ -223,7 +218,7 @@ mod tests {
         let limiter = GcraLimiter::default();
         let limits = [per_minute("wide", 10), per_minute("narrow", 2)];
         let first = limiter.check(&scope("acme"), &limits, NonZeroU32::MIN).await.unwrap().unwrap();
-        assert_eq!((first.limit, first.remaining), (2, 1));
+        assert_eq!((first.limit, first.remaining, first.index), (2, 1, 1));
         allowed(&limiter, "acme", &limits).await;
         let refused = limiter.check(&scope("acme"), &limits, NonZeroU32::MIN).await.unwrap().unwrap();
         assert_eq!((refused.limit, refused.retry_after), (2, Duration::from_secs(30)));

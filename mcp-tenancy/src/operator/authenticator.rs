@@ -7,7 +7,7 @@ use mcp_core::{PlatformScope, Result, clock::Clock, scope::PrincipalId};
 
 use super::{OperatorKey, OperatorKeyStore};
 use crate::{
-    auth::{bearer, refused},
+    auth::{bearer, refused, unidentified},
     key::{KeyId, OPERATOR_PREFIX, Presented, Recent, Seen},
 };
 
@@ -54,13 +54,13 @@ impl OperatorAuthenticator {
     /// [`Unauthenticated`](mcp_core::ErrorKind::Unauthenticated) without a good operator key, also for every
     /// key and token of a tenant; [`Unavailable`](mcp_core::ErrorKind::Unavailable) if nobody can say.
     pub async fn authenticate(&self, request: &Parts) -> Result<Operator> {
-        let text = bearer(request)?.ok_or_else(|| refused("no credential"))?;
+        let text = bearer(request)?.ok_or_else(|| unidentified("no credential"))?;
         if !text.starts_with(OPERATOR_PREFIX) {
             return Err(refused("not an operator key"));
         }
         let presented =
             Presented::parse(OPERATOR_PREFIX, text).ok_or_else(|| refused("a malformed operator key"))?;
-        let holder = self.recent.holder(&presented, self.ask(&presented.id)).await?;
+        let holder = self.recent.holder(&presented, self.clock.now(), self.ask(&presented.id)).await?;
         match holder.key.refusal(self.clock.now()) {
             Some(reason) => Err(refused(reason)),
             None => Ok(holder.operator.clone()),
@@ -77,7 +77,8 @@ impl OperatorAuthenticator {
         Ok(stored.map(|stored| {
             let principal = stored.key.principal_id.clone();
             let operator = Operator { principal, credential: format!("operator_key/{id}").into() };
-            Seen { digest: stored.digest, holder: Arc::new(Holder { key: stored.key, operator }) }
+            let holder = Arc::new(Holder { key: stored.key, operator });
+            Seen { digest: stored.digest, former: None, holder }
         }))
     }
 }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, crypto};
 use mcp_core::{
     Error, Result,
     clock::{Clock, Timestamp},
@@ -13,9 +12,11 @@ use mcp_core::{
 use serde::Serialize;
 
 use super::{
-    Claims, Keyring, MAX_TOKEN_LEN,
+    Claims, Keyring, MAX_TOKEN_LEN, SigningAlgorithm,
     claims::{Header, TYPE},
+    keyring::Signing,
 };
+use crate::refresh::RefreshConfig;
 
 /// Who issues tokens and what they are for.
 #[derive(Debug, Clone)]
@@ -26,6 +27,10 @@ pub struct TokenConfig {
     pub audience: String,
     /// Longest life of a token. Default 24 hours.
     pub max_lifetime: Duration,
+    /// What a tenant's first key signs with; later ones by [`Rotation`](super::Rotation). Default EdDSA.
+    pub algorithm: SigningAlgorithm,
+    /// How long tokens of grants live.
+    pub refresh: RefreshConfig,
 }
 
 impl TokenConfig {
@@ -33,7 +38,13 @@ impl TokenConfig {
     #[must_use]
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         let issuer = issuer.into().trim_end_matches('/').to_owned();
-        Self { issuer, audience: audience.into(), max_lifetime: Duration::from_secs(24 * 3600) }
+        Self {
+            issuer,
+            audience: audience.into(),
+            max_lifetime: Duration::from_secs(24 * 3600),
+            algorithm: SigningAlgorithm::default(),
+            refresh: RefreshConfig::default(),
+        }
     }
 
     /// The issuer of a tenant's tokens.
@@ -54,7 +65,7 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
 }
 
-/// Issues tokens signed with the tenant's own Ed25519 key.
+/// Issues tokens signed with the tenant's own key.
 #[derive(Debug, Clone)]
 pub struct TokenIssuer {
     keyring: Arc<Keyring>,
@@ -67,6 +78,11 @@ impl TokenIssuer {
     #[must_use]
     pub fn new(keyring: Arc<Keyring>, clock: Arc<dyn Clock>, config: TokenConfig) -> Self {
         Self { keyring, clock, config }
+    }
+
+    /// Closes the tenant's signing key here; it is opened again when it is needed and can be.
+    pub(crate) async fn forget(&self, tenant: &TenantId) {
+        self.keyring.forget(tenant).await;
     }
 
     /// Issues a token for `principal` of `tenant`, good from now for `lifetime` (whole seconds).
@@ -104,11 +120,10 @@ impl TokenIssuer {
             exp,
             jti: RequestId::generate(),
         };
-        let header = Header { alg: "EdDSA".to_owned(), typ: TYPE.to_owned(), kid: signing.kid.clone() };
+        let alg = signing.algorithm.as_str().to_owned();
+        let header = Header { alg, typ: TYPE.to_owned(), kid: signing.kid.clone() };
         let message = format!("{}.{}", encode(&header)?, encode(&claims)?);
-        let signature = crypto::sign(message.as_bytes(), &signing.key, Algorithm::EdDSA)
-            .map_err(|error| Error::internal("token.issue", "signing failed").with_source(error))?;
-        let token = format!("{message}.{signature}");
+        let token = sign(signing, message).await?;
         if token.len() > MAX_TOKEN_LEN {
             return Err(Error::invalid_input(
                 "token.issue",
@@ -118,6 +133,23 @@ impl TokenIssuer {
         let expires_at = Timestamp::from_micros(exp.saturating_mul(1_000_000));
         Ok(IssuedToken { token: Secret::new(token), id: claims.jti, expires_at })
     }
+}
+
+/// `message` with its signature behind it.
+async fn sign(signing: Arc<Signing>, mut message: String) -> Result<String> {
+    let slow = signing.key.is_slow();
+    let work = move || {
+        let signature = signing.key.sign(message.as_bytes())?;
+        message.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut message);
+        Ok(message)
+    };
+    if !slow {
+        return work();
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal("token.issue", "signing failed").with_source(error))?
 }
 
 fn encode(part: &impl Serialize) -> Result<String> {

@@ -2,33 +2,80 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use mcp_core::{PlatformScope, Result, scope::TenantId};
+use mcp_core::{PlatformScope, Result, clock::Timestamp, scope::TenantId};
 
-use super::{Grant, SigningKey, SigningKeyStore};
+use super::{
+    Grant, SigningKey, SigningKeyStore,
+    rotation::{Plan, plan_removal, plan_rotation},
+};
 
 /// A [`SigningKeyStore`] in memory. Clones share their keys.
 #[derive(Debug, Clone, Default)]
 pub struct MemorySigningKeyStore {
-    keys: Arc<Mutex<HashMap<TenantId, SigningKey>>>,
+    /// Each tenant's keys, newest first.
+    keys: Arc<Mutex<HashMap<TenantId, Vec<SigningKey>>>>,
+}
+
+impl MemorySigningKeyStore {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Vec<SigningKey>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl SigningKeyStore for MemorySigningKeyStore {
     async fn keys(&self, _: &PlatformScope, tenant: &TenantId) -> Result<Vec<SigningKey>> {
-        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(keys.get(tenant).cloned().into_iter().collect())
+        Ok(self.lock().get(tenant).cloned().unwrap_or_default())
     }
 
     async fn first(&self, _: &PlatformScope, key: SigningKey) -> Result<SigningKey> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(keys.entry(key.tenant.clone()).or_insert(key).clone())
+        let mut tenants = self.lock();
+        let keys = tenants.entry(key.tenant.clone()).or_default();
+        if keys.is_empty() {
+            keys.push(key.clone());
+        }
+        Ok(keys.first().cloned().unwrap_or(key))
+    }
+
+    async fn rotate(&self, _: &PlatformScope, key: SigningKey, overlap: Duration) -> Result<SigningKey> {
+        let mut tenants = self.lock();
+        let keys = tenants.entry(key.tenant.clone()).or_default();
+        let plan = plan_rotation(keys, key.clone(), overlap)?;
+        let kept = plan.insert.clone().unwrap_or(key);
+        apply(keys, plan);
+        Ok(kept)
+    }
+
+    async fn remove(
+        &self,
+        _: &PlatformScope,
+        tenant: &TenantId,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<SigningKey> {
+        let mut tenants = self.lock();
+        let keys = tenants.entry(tenant.clone()).or_default();
+        let (removed, plan) = plan_removal(keys, kid, now)?;
+        apply(keys, plan);
+        Ok(removed)
     }
 
     async fn record(&self, _: &PlatformScope, _: &Grant) -> Result<()> {
         Ok(())
     }
+}
+
+fn apply(keys: &mut Vec<SigningKey>, plan: Plan) {
+    keys.retain(|key| !plan.delete.contains(&key.kid));
+    for amended in plan.amend {
+        if let Some(key) = keys.iter_mut().find(|key| key.kid == amended.kid) {
+            *key = amended;
+        }
+    }
+    keys.splice(0..0, plan.insert);
 }

@@ -1,20 +1,28 @@
 //! Signing keys in PostgreSQL, in the kernel's control tables.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use mcp_core::{
     Error, PlatformScope, Result,
+    clock::Timestamp,
     scope::TenantId,
     sql::{
         OrFault as _,
-        postgres::{PgKernel, query, query_as},
+        postgres::{ControlTx, PgKernel, query, query_as},
     },
 };
 use sqlx::PgConnection;
 
 use super::{
     Grant, MAX_SIGNING_KEYS, SigningKey, SigningKeyStore,
+    rotation::{Plan, conflict, plan_removal, plan_rotation},
     row::{self, Row},
 };
+use crate::sql::Change;
+
+/// Whoever changes a tenant's keys takes its turn here; what is read after this is what is there.
+const TAKE_TURN: &str = "SELECT 1 FROM signing_key WHERE tenant_id = $1 FOR UPDATE";
 
 /// A [`SigningKeyStore`] in PostgreSQL.
 #[derive(Debug, Clone)]
@@ -39,25 +47,38 @@ impl SigningKeyStore for PostgresSigningKeyStore {
 
     async fn first(&self, scope: &PlatformScope, key: SigningKey) -> Result<SigningKey> {
         let mut tx = self.kernel.control(scope).await?;
-        let inserted = query(row::FIRST)
-            .bind(key.tenant.as_str())
-            .bind(key.kid.as_str())
-            .bind(key.public.as_slice())
-            .bind(key.sealed.as_slice())
-            .bind(key.created_at.as_micros())
-            .execute(tx.conn())
-            .await
-            .or_fault("token.key")?;
-        if inserted.rows_affected() == 0 {
+        if insert(tx.conn(), row::FIRST, &key).await? == 0 {
             let kept = newest(tx.conn(), &key.tenant, 1).await?.pop();
             tx.rollback().await?;
             return kept.ok_or_else(|| Error::internal("token.key", "a signing key is there and is not"));
         }
-        let change = row::made(scope, &key);
-        tx.emit(change.event).await?;
-        tx.audit(change.record).await?;
-        tx.commit().await?;
+        finish(tx, row::change(scope, ("create", "created"), &key)).await?;
         Ok(key)
+    }
+
+    async fn rotate(&self, scope: &PlatformScope, key: SigningKey, overlap: Duration) -> Result<SigningKey> {
+        let mut tx = self.kernel.control(scope).await?;
+        let keys = taken_turn(tx.conn(), &key.tenant).await?;
+        let plan = plan_rotation(&keys, key.clone(), overlap)?;
+        let kept = plan.insert.clone().unwrap_or(key);
+        apply(tx.conn(), &kept.tenant, plan).await?;
+        finish(tx, row::change(scope, ("rotate", "rotated"), &kept)).await?;
+        Ok(kept)
+    }
+
+    async fn remove(
+        &self,
+        scope: &PlatformScope,
+        tenant: &TenantId,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<SigningKey> {
+        let mut tx = self.kernel.control(scope).await?;
+        let keys = taken_turn(tx.conn(), tenant).await?;
+        let (removed, plan) = plan_removal(&keys, kid, now)?;
+        apply(tx.conn(), tenant, plan).await?;
+        finish(tx, row::change(scope, ("remove", "removed"), &removed)).await?;
+        Ok(removed)
     }
 
     async fn record(&self, scope: &PlatformScope, grant: &Grant) -> Result<()> {
@@ -75,4 +96,54 @@ async fn newest(conn: &mut PgConnection, tenant: &TenantId, limit: u32) -> Resul
         .await
         .or_fault("token.key")?;
     rows.into_iter().map(row::key).collect()
+}
+
+async fn taken_turn(conn: &mut PgConnection, tenant: &TenantId) -> Result<Vec<SigningKey>> {
+    query(TAKE_TURN).bind(tenant.as_str()).execute(&mut *conn).await.or_fault("token.key")?;
+    newest(conn, tenant, u32::MAX).await
+}
+
+async fn apply(conn: &mut PgConnection, tenant: &TenantId, plan: Plan) -> Result<()> {
+    for kid in plan.delete {
+        query(row::DELETE).bind(tenant.as_str()).bind(kid).execute(&mut *conn).await.or_fault("token.key")?;
+    }
+    for key in plan.amend {
+        query(row::AMEND)
+            .bind(tenant.as_str())
+            .bind(key.kid)
+            .bind(key.signs_until.map(Timestamp::as_micros))
+            .bind(key.verifies_until.map(Timestamp::as_micros))
+            .execute(&mut *conn)
+            .await
+            .or_fault("token.key")?;
+    }
+    if let Some(key) = plan.insert
+        && insert(conn, row::INSERT, &key).await? == 0
+    {
+        return Err(conflict("the tenant's keys were rotated at the same moment; look at them".to_owned()));
+    }
+    Ok(())
+}
+
+async fn insert(conn: &mut PgConnection, statement: &'static str, key: &SigningKey) -> Result<u64> {
+    let inserted = query(statement)
+        .bind(key.tenant.as_str())
+        .bind(key.kid.as_str())
+        .bind(key.algorithm.as_str())
+        .bind(key.public.as_slice())
+        .bind(key.sealed.as_slice())
+        .bind(key.created_at.as_micros())
+        .bind(key.active_from.as_micros())
+        .bind(key.signs_until.map(Timestamp::as_micros))
+        .bind(key.verifies_until.map(Timestamp::as_micros))
+        .execute(conn)
+        .await
+        .or_fault("token.key")?;
+    Ok(inserted.rows_affected())
+}
+
+async fn finish(mut tx: ControlTx, change: Change) -> Result<()> {
+    tx.emit(change.event).await?;
+    tx.audit(change.record).await?;
+    tx.commit().await
 }

@@ -2,45 +2,41 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, crypto};
+use jsonwebtoken::crypto;
 use mcp_core::{
     Result,
     clock::{Clock, Timestamp},
     scope::{Principal, TenantId},
 };
-use moka::future::Cache;
 
 use super::{
     Claims, Keyring, MAX_TOKEN_LEN, TokenConfig,
     claims::{Header, TYPE, Unverified},
 };
 use crate::{
-    auth::{Identity, refused},
+    auth::{Identity, TokenFacts, TokenKey, VerifiedTokens, is_jwt, refused},
+    revocation::RevocationDirectory,
     tenant::TenantDirectory,
 };
 
-/// Verified tokens kept in memory.
-const CACHED: u64 = 100_000;
-/// How long. It bounds how long a token lives on after its key is gone.
+/// How long verified tokens are kept in memory. It bounds how long a token lives on after its key is gone.
 const CACHED_FOR: std::time::Duration = std::time::Duration::from_secs(60);
-/// How far in the future `nbf` may lie, for clocks of replicas that differ. `exp` gets no such allowance.
+/// How far in the future `nbf` and `iat` may lie, for clocks of replicas that differ. `exp` gets no such allowance.
 const NBF_LEEWAY_SECS: i64 = 5;
 
 /// Verifies the platform's own tokens.
 ///
-/// The algorithm is EdDSA, whatever the header says: a header that says otherwise is refused. The key is the
-/// one of that `kid` among the keys of the tenant in `iss`, so one tenant's key never vouches for another.
-/// Times are checked again on every use of a token that was verified before; a key that is removed stops
-/// verifying within 61 seconds.
+/// The key is the one of that `kid` among the keys of the tenant in `iss`, so one tenant's key never vouches
+/// for another. The algorithm is the key's, whatever the header says: a header that says otherwise is refused.
+/// Times and revocations are checked again on every use of a token that was verified before; a key that was
+/// removed elsewhere stops verifying within 90 seconds.
 #[derive(Debug)]
 pub struct TokenVerifier {
     keyring: Arc<Keyring>,
     directory: Arc<TenantDirectory>,
-    clock: Arc<dyn Clock>,
     config: TokenConfig,
-    verified: Cache<[u8; 32], Arc<VerifiedToken>>,
+    verified: VerifiedTokens<VerifiedToken>,
 }
 
 /// What a good token says.
@@ -62,16 +58,17 @@ pub enum Verdict {
 }
 
 impl TokenVerifier {
-    /// Verifies by the keys of `keyring`, for the tenants of `directory`.
+    /// Verifies by the keys of `keyring`, for the tenants of `directory`, what `revocations` do not refuse.
     #[must_use]
     pub fn new(
         keyring: Arc<Keyring>,
         directory: Arc<TenantDirectory>,
+        revocations: Arc<RevocationDirectory>,
         clock: Arc<dyn Clock>,
         config: TokenConfig,
     ) -> Self {
-        let verified = Cache::builder().max_capacity(CACHED).time_to_live(CACHED_FOR).build();
-        Self { keyring, directory, clock, config, verified }
+        let verified = VerifiedTokens::new(CACHED_FOR, NBF_LEEWAY_SECS, clock, revocations);
+        Self { keyring, directory, config, verified }
     }
 
     /// Verifies a token.
@@ -83,16 +80,21 @@ impl TokenVerifier {
         if token.len() > MAX_TOKEN_LEN {
             return Err(refused("the token is too long"));
         }
-        let mut key = [0; 32];
-        key.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        if let Some(verified) = self.verified.get(&key).await {
-            self.check_times(&verified.claims)?;
+        if !is_jwt(token) {
+            return Ok(Verdict::Foreign);
+        }
+        let key = TokenKey::new(&["platform", &self.config.audience], token);
+        if let Some(verified) = self.verified.get(&key).await? {
             return Ok(Verdict::Good(verified));
         }
         let Some(claims) = self.verify_afresh(token).await? else { return Ok(Verdict::Foreign) };
-        let verified = Arc::new(VerifiedToken { identity: identity(&claims), claims });
-        self.verified.insert(key, verified.clone()).await;
-        Ok(Verdict::Good(verified))
+        let (facts, identity) = (facts(&claims), identity(&claims));
+        self.verified.keep(key, facts, VerifiedToken { identity, claims }).await.map(Verdict::Good)
+    }
+
+    /// Forgets which tokens were found good: called where a key was just removed.
+    pub(super) fn forget(&self) {
+        self.verified.forget_all();
     }
 
     async fn verify_afresh(&self, token: &str) -> Result<Option<Claims>> {
@@ -102,9 +104,6 @@ impl TokenVerifier {
         let unverified: Unverified = parse(&payload)?;
         let Some(tenant) = self.tenant_of(&unverified.iss)? else { return Ok(None) };
         let header: Header = parse(&decode(header)?)?;
-        if header.alg != "EdDSA" {
-            return Err(refused("an algorithm the key is not for"));
-        }
         if header.typ != TYPE {
             return Err(refused("not an access token"));
         }
@@ -117,7 +116,11 @@ impl TokenVerifier {
         }
         let key = self.keyring.verifying(&tenant, &header.kid).await?;
         let key = key.ok_or_else(|| refused("a key the tenant does not have"))?;
-        let good = crypto::verify(signature, message.as_bytes(), &key, Algorithm::EdDSA).unwrap_or(false);
+        if header.alg != key.algorithm.as_str() {
+            return Err(refused("an algorithm the key is not for"));
+        }
+        let algorithm = key.algorithm.jwt();
+        let good = crypto::verify(signature, message.as_bytes(), &key.key, algorithm).unwrap_or(false);
         if !good {
             return Err(refused("a wrong signature"));
         }
@@ -128,7 +131,6 @@ impl TokenVerifier {
         if !claims.aud.contains(&self.config.audience) {
             return Err(refused("a token for another audience"));
         }
-        self.check_times(&claims)?;
         Ok(Some(claims))
     }
 
@@ -138,16 +140,16 @@ impl TokenVerifier {
         let Some(tenant) = path.strip_prefix("/t/") else { return Ok(None) };
         TenantId::parse(tenant).map(Some).map_err(|_| refused("a malformed issuer"))
     }
+}
 
-    fn check_times(&self, claims: &Claims) -> Result<()> {
-        let now = self.clock.now().as_secs();
-        if claims.exp <= now {
-            return Err(refused("the token has expired"));
-        }
-        if claims.nbf > now.saturating_add(NBF_LEEWAY_SECS) {
-            return Err(refused("the token is not good yet"));
-        }
-        Ok(())
+fn facts(claims: &Claims) -> TokenFacts {
+    TokenFacts {
+        tenant: claims.tenant_id.clone(),
+        issuer: claims.iss.as_str().into(),
+        id: Some(claims.jti.as_str().into()),
+        issued_at: Some(claims.iat),
+        not_before: Some(claims.nbf),
+        expires_at: Some(claims.exp),
     }
 }
 

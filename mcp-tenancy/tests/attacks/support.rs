@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -14,23 +17,30 @@ use mcp_core::{
     Error, PlatformScope, Scope,
     audit::{AuditRecord, Chain, DenialLog},
     clock::{Clock as _, ManualClock, Timestamp},
-    key::MasterKey,
+    key::{Column, Sealed},
     layer::RescueLayer,
     scope::{Permissions, Principal, PrincipalId, PrincipalKind, RequestId, TenantId},
 };
 use mcp_tenancy::{
     Tenancy, TenancyDeps,
+    auth::Authenticators,
     key::NewApiKey,
     layer::{AuthenticateLayer, RateLimitLayer, TenantLayer},
     limit::GcraLimiter,
+    revocation::MemoryRevocationStore,
     tenant::NewTenant,
-    token::{MemorySigningKeyStore, SigningKey, SigningKeyStore as _, TokenConfig},
+    token::{
+        MIN_LEAD, MemorySigningKeyStore, Rotation, SigningAlgorithm, SigningKey, SigningKeyStore as _,
+        TokenConfig,
+    },
 };
 use serde_json::{Value, json};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _, service_fn};
 
 pub(crate) const ISSUER: &str = "https://platform.example";
 pub(crate) const AUDIENCE: &str = "https://platform.example/mcp";
+/// As the platform seals private keys; whoever renames it loses them.
+pub(crate) const PRIVATE_KEY: Column = Column::new("signing_key", "private_key");
 pub(crate) const NOW: i64 = 1_800_000_000;
 
 /// Keeps denials for a test to look at.
@@ -51,13 +61,13 @@ impl Denials {
 }
 
 pub(crate) struct World {
-    deps: TenancyDeps,
+    pub(crate) deps: TenancyDeps,
     pub(crate) tenancy: Tenancy,
+    pub(crate) authenticators: Authenticators,
     pub(crate) admin: PlatformScope,
     pub(crate) clock: ManualClock,
     pub(crate) denials: Arc<Denials>,
     pub(crate) signing_keys: MemorySigningKeyStore,
-    pub(crate) master: MasterKey,
     pub(crate) limiter: Arc<GcraLimiter>,
 }
 
@@ -76,22 +86,28 @@ pub(crate) fn principal(id: &str) -> Principal {
 impl World {
     /// A platform with the tenants `acme` and `beta`.
     pub(crate) async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same, with something changed in what it stands on.
+    pub(crate) async fn with(change: impl FnOnce(&mut TenancyDeps)) -> Self {
         let clock = ManualClock::new(Timestamp::from_micros(NOW * 1_000_000));
         let signing_keys = MemorySigningKeyStore::default();
-        let master = MasterKey::ephemeral().unwrap();
-        let deps = TenancyDeps {
+        let mut deps = TenancyDeps {
             signing_keys: Arc::new(signing_keys.clone()),
-            master: master.clone(),
             clock: Arc::new(clock.clone()),
+            revocations: Arc::new(MemoryRevocationStore::new(Arc::new(clock.clone()))),
             ..TenancyDeps::memory(TokenConfig::new(ISSUER, AUDIENCE)).unwrap()
         };
+        change(&mut deps);
         let tenancy = Tenancy::open(deps.clone()).await.unwrap();
         let admin = PlatformScope::new(PrincipalId::parse("operator").unwrap(), "test");
         for id in ["acme", "beta"] {
             tenancy.create_tenant(&admin, NewTenant::new(tenant(id), id.to_uppercase())).await.unwrap();
         }
         let (denials, limiter) = (Arc::default(), Arc::default());
-        Self { deps, tenancy, admin, clock, denials, signing_keys, master, limiter }
+        let authenticators = tenancy.authenticators();
+        Self { deps, tenancy, authenticators, admin, clock, denials, signing_keys, limiter }
     }
 
     /// Another process on the same stores.
@@ -121,7 +137,7 @@ impl World {
         });
         let mut stack = ServiceBuilder::new()
             .layer(RescueLayer::default())
-            .layer(AuthenticateLayer::new(self.tenancy.authenticators(), self.denials.clone()))
+            .layer(AuthenticateLayer::new(self.authenticators.clone(), self.denials.clone()))
             .layer(TenantLayer::new(self.tenancy.directory().clone(), self.denials.clone()))
             .layer(RateLimitLayer::new(self.limiter.clone(), self.denials.clone()))
             .service(inside);
@@ -157,14 +173,25 @@ impl World {
     pub(crate) async fn stolen_key(&self, tenant_id: &str) -> (SigningKey, EncodingKey) {
         self.token(tenant_id).await;
         let stored = self.signing_keys.keys(&self.admin, &tenant(tenant_id)).await.unwrap().remove(0);
-        let private = self.master.open(&stored.sealed, &[tenant_id, &stored.kid]).unwrap();
-        (stored, EncodingKey::from_ed_der(private.expose()))
+        let service = Principal { kind: PrincipalKind::Service, ..principal("thief") };
+        let scope = Scope::new(tenant(tenant_id), Arc::new(service));
+        let sealed = Sealed::from_stored(stored.sealed.clone()).unwrap();
+        let private = self.deps.data_keys.open(&scope, PRIVATE_KEY.row(&stored.kid), &sealed).await.unwrap();
+        let key = encoding_key(stored.algorithm, private.expose());
+        (stored, key)
+    }
+
+    /// Lets the tenant sign with another algorithm from now on.
+    pub(crate) async fn rotate(&self, tenant_id: &str, algorithm: SigningAlgorithm) {
+        let rotation = Rotation { algorithm, lead: MIN_LEAD };
+        self.tenancy.rotate_signing_key(&self.admin, &tenant(tenant_id), rotation).await.unwrap();
+        self.clock.advance(MIN_LEAD);
     }
 
     /// The header and claims of a good token of that tenant, to be spoiled.
     pub(crate) async fn honest(&self, tenant_id: &str) -> (Value, Value) {
         let (key, _) = self.stolen_key(tenant_id).await;
-        let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": key.kid });
+        let header = json!({ "alg": key.algorithm, "typ": "at+jwt", "kid": key.kid });
         let now = self.clock.now().as_secs();
         let claims = json!({
             "iss": format!("{ISSUER}/t/{tenant_id}"), "aud": [AUDIENCE], "sub": "user-1",
@@ -173,6 +200,25 @@ impl World {
         });
         (header, claims)
     }
+}
+
+/// What a library signs with, of a PKCS #8 document.
+fn encoding_key(algorithm: SigningAlgorithm, private: &[u8]) -> EncodingKey {
+    match algorithm {
+        SigningAlgorithm::EdDsa => EncodingKey::from_ed_der(private),
+        SigningAlgorithm::Es256 => EncodingKey::from_ec_der(private),
+        _ => {
+            let pem = format!(
+                "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+                STANDARD.encode(private)
+            );
+            EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap()
+        }
+    }
+}
+
+pub(crate) fn jwt(algorithm: SigningAlgorithm) -> Algorithm {
+    algorithm.as_str().parse().unwrap()
 }
 
 /// What every refused credential gets, whatever was wrong with it.

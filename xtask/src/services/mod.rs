@@ -4,16 +4,19 @@
 
 mod guard;
 mod postgres;
+mod redis;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use crate::sh::Result;
+use crate::sh::{self, Result};
 use crate::{model, tools};
 
 pub(crate) use guard::{Server, guard};
 
 /// Every kind of server that tests may use.
-const KINDS: &[Kind] = &[postgres::KIND];
+const KINDS: &[Kind] = &[postgres::KIND, redis::KIND];
 
 /// A kind of server: the variable that names one, and how to start one where it is not set.
 struct Kind {
@@ -88,6 +91,21 @@ fn free_port() -> std::io::Result<u16> {
 /// Whether a line that a server wrote says that its port was taken meanwhile.
 fn port_was_taken(said: &str) -> bool {
     said.contains("Address already in use") || said.contains("could not bind")
+}
+
+/// 128 random bits, in hexadecimal digits.
+fn password() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The command with what makes it die with its parent should that be killed, where there is such a thing.
+fn with_our_life(command: Vec<String>) -> Vec<String> {
+    if sh::find("setpriv", &[]).is_none() {
+        return command;
+    }
+    ["setpriv", "--pdeathsig=QUIT", "--"].map(str::to_owned).into_iter().chain(command).collect()
 }
 
 /// A directory as an argument.

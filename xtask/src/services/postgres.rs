@@ -1,11 +1,9 @@
 //! A private PostgreSQL: found, or installed where we may, and run by a user other than root.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Kind, Private, Server, argument, free_port, port_was_taken};
+use super::{Kind, Private, Server, argument, free_port, password, port_was_taken, with_our_life};
 use crate::debian;
 use crate::sh::{self, Context, Failure, Result};
 
@@ -61,13 +59,6 @@ fn start_on_free_port(programs: &Path) -> Result<Private> {
     let server =
         Server::start(&dir, "database system is ready to accept connections", &user.command(&postgres))?;
     Ok(Private { url: format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres"), server })
-}
-
-/// 128 random bits, in hexadecimal digits.
-fn password() -> std::io::Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What differs from PostgreSQL's own defaults.
@@ -158,15 +149,16 @@ impl User {
 
     /// The command with what makes it run as this user, and die with its parent should that be killed.
     fn command(&self, command: &[String]) -> Vec<String> {
-        let mut all = match self {
+        match self {
+            Self::Ourselves => with_our_life(command.to_vec()),
             Self::Other { name, group } => {
-                words(&format!("setpriv --reuid={name} --regid={group} --clear-groups --pdeathsig=QUIT --"))
+                let setpriv =
+                    format!("setpriv --reuid={name} --regid={group} --clear-groups --pdeathsig=QUIT --");
+                let mut all = words(&setpriv);
+                all.extend_from_slice(command);
+                all
             }
-            Self::Ourselves if sh::find("setpriv", &[]).is_some() => words("setpriv --pdeathsig=QUIT --"),
-            Self::Ourselves => Vec::new(),
-        };
-        all.extend_from_slice(command);
-        all
+        }
     }
 }
 

@@ -28,10 +28,15 @@ const PUBLISHED: Migration = Migration {
     name: "published events",
     sql: include_str!("../../../migrations/postgres/0003_published.sql"),
 };
+const DATA_KEYS: Migration = Migration {
+    version: 4,
+    name: "data keys",
+    sql: include_str!("../../../migrations/postgres/0004_data_keys.sql"),
+};
 
 /// Core's own tables.
 pub(crate) const CORE: Migrations =
-    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED], tenant: &[LOG, PUBLISHED] };
+    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED, DATA_KEYS], tenant: &[LOG, PUBLISHED] };
 
 /// Whether the schema has everything this program knows. Any role may ask.
 pub(crate) async fn is_current(conn: &mut PgConnection, schema: &str, plan: &Plan, set: Set) -> Result<bool> {

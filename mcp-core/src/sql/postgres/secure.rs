@@ -103,6 +103,8 @@ const fn app_may(table: &str, bookkeeping: bool) -> Option<&'static str> {
         b"audit_pending" | b"outbox_pending" => Some("INSERT"),
         b"audit_seal" | b"audit_checkpoint" | b"outbox_published" => Some("SELECT"),
         b"placement" => Some("SELECT, INSERT"),
+        // The row of a destroyed key must stay.
+        b"data_key" => Some("SELECT, INSERT, UPDATE"),
         _ => Some("SELECT, INSERT, UPDATE, DELETE"),
     }
 }

@@ -47,6 +47,8 @@ impl Db {
             .busy_timeout(config.wait)
             .thread_name(|id| format!("sqlite-{id}"))
             .disable_statement_logging();
+        // What is destroyed in the control tables, wrapped data keys above all, is overwritten.
+        let options = if set == Set::Control { options.pragma("secure_delete", "FAST") } else { options };
         prepare(&config.directory, &options, plan, set).await?;
         Ok(Self {
             writer: pool(config, 1).connect_lazy_with(options.clone()),

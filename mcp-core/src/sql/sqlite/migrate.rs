@@ -27,10 +27,15 @@ const PUBLISHED: Migration = Migration {
     name: "published events",
     sql: include_str!("../../../migrations/sqlite/0003_published.sql"),
 };
+const DATA_KEYS: Migration = Migration {
+    version: 4,
+    name: "data keys",
+    sql: include_str!("../../../migrations/sqlite/0004_data_keys.sql"),
+};
 
 /// Core's own tables.
 pub(crate) const CORE: Migrations =
-    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED], tenant: &[LOG, PUBLISHED] };
+    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED, DATA_KEYS], tenant: &[LOG, PUBLISHED] };
 
 pub(crate) async fn is_current(conn: &mut SqliteConnection, plan: &Plan, set: Set) -> Result<bool> {
     let mut applied = Vec::new();

@@ -1,0 +1,70 @@
+//! What everybody may ask: public keys, who issues tokens, and tokens for credentials.
+//!
+//! [`routes`] authenticates by itself where it must, so it belongs beside the stack of tenants, behind the same
+//! outer layers: request id, trace, [`RescueLayer`](mcp_core::layer::RescueLayer), load shed, deadline,
+//! concurrency.
+//!
+//! | path | what |
+//! |---|---|
+//! | `GET /t/{tenant}/.well-known/jwks.json` | the public keys of a tenant |
+//! | `GET /.well-known/oauth-protected-resource` and below | RFC 9728 metadata |
+//! | `POST /api/v1/auth/token` | a token response for an API key or a refresh token |
+
+mod discovery;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use mcp_core::{audit::DenialLog, limit::RateLimiter};
+
+use crate::{
+    Tenancy,
+    auth::{ProtectedResource, WELL_KNOWN},
+    layer::Admission,
+    limit::LimitPolicy,
+};
+
+pub use token::Grant;
+
+/// Longest body of a grant, in bytes.
+const MAX_BODY: usize = 32 * 1024;
+
+/// What the routes work on.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// Tenants, keys and tokens.
+    pub tenancy: Arc<Tenancy>,
+    /// What tokens are for.
+    pub resource: ProtectedResource,
+    /// Holds tenants to their limits: a grant is a request of its tenant.
+    pub limiter: Arc<dyn RateLimiter>,
+    /// The limits beside the tenants' own, as [`RateLimitLayer`](crate::layer::RateLimitLayer) has them.
+    pub limits: Arc<LimitPolicy>,
+    /// Where refusals are recorded.
+    pub denials: Arc<dyn DenialLog>,
+}
+
+#[derive(Debug)]
+struct Api {
+    tenancy: Arc<Tenancy>,
+    resource: ProtectedResource,
+    admission: Admission,
+}
+
+/// The routes, with their state inside.
+pub fn routes(deps: Deps) -> Router {
+    let Deps { tenancy, resource, limiter, limits, denials } = deps;
+    let admission = Admission::new(tenancy.directory().clone(), limiter, limits, denials);
+    Router::new()
+        .route("/t/{tenant}/.well-known/jwks.json", get(discovery::jwks))
+        .route(WELL_KNOWN, get(discovery::resource))
+        .route(&format!("{WELL_KNOWN}/{{*path}}"), get(discovery::resource_at))
+        .route("/api/v1/auth/token", post(token::grant))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Arc::new(Api { tenancy, resource, admission }))
+}
