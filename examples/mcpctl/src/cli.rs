@@ -67,7 +67,7 @@ pub(crate) struct Connection {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create, list, suspend and resume tenants.
+    /// Create, list, suspend, resume, delete and restore tenants.
     #[command(subcommand)]
     Tenants(tenants::Command),
     /// Create, list and revoke API keys of tenants.

@@ -24,6 +24,14 @@ pub struct MemoryCertificateStore {
 }
 
 impl MemoryCertificateStore {
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut identities = self.lock();
+        let before = identities.len();
+        identities.retain(|_, held| held.tenant != *tenant);
+        (before - identities.len()) as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyId, CertificateIdentity>> {
         self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,7 +45,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print every setting with its meaning, value and default.
     Config,
-    /// Create, list, suspend and resume tenants.
+    /// Create, list, suspend, resume, delete and restore tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Create, list and revoke API keys.

@@ -79,6 +79,27 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "How often a replica looks for what another one added, switched or removed.",
     ),
     (
+        "tenants.grace_days",
+        "How long a deleted tenant can be restored, where the deletion does not say; at most 3650.",
+    ),
+    ("tenants.erase_interval_seconds", "How often deleted tenants are looked for whose grace has passed."),
+    (
+        "tenants.settle_seconds",
+        "How long an erasure waits after it closed a tenant's database, for replicas that have not heard; not below 90 with several.",
+    ),
+    (
+        "tenants.regions",
+        "Regions whose tenants' data lives in data.dir or the databases above. Tenants of others are refused.",
+    ),
+    (
+        "tenants.region_directories",
+        "SQLite: further regions, each with the directory of its tenants' data: `eu-west-1 = \"/mnt/eu\"`.",
+    ),
+    (
+        "tenants.region_databases",
+        "Postgres: further regions, each with url, owner_url and relay_url as in [database], where its tenants' data lives.",
+    ),
+    (
         "gateway.prefix",
         "Names of tools and prompts: `always` with their server's (everything__echo), on `conflict`, or `never`.",
     ),

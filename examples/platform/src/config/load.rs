@@ -107,6 +107,15 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
         "a timeout of 0 would refuse everything; use at least 1"
     } else if config.database.backend == super::Backend::Postgres && config.database.url.is_empty() {
         "database.backend is \"postgres\", which needs database.url (the app role) and database.owner_url"
+    } else if config.tenants.grace_days > 3650 || config.tenants.erase_interval_seconds == 0 {
+        "tenants.grace_days can be 3650 at most, tenants.erase_interval_seconds must be at least 1"
+    } else if config.database.backend == super::Backend::Postgres
+        && !config.tenants.region_directories.is_empty()
+    {
+        "tenants.region_directories is for SQLite; Postgres has tenants.region_databases"
+    } else if config.database.backend == super::Backend::Sqlite && !config.tenants.region_databases.is_empty()
+    {
+        "tenants.region_databases is for Postgres; SQLite has tenants.region_directories"
     } else {
         for provider in &config.providers {
             provider.key_variable()?;

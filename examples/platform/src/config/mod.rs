@@ -9,6 +9,7 @@ mod chat;
 mod docs;
 mod load;
 mod print;
+mod tenants;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -23,6 +24,7 @@ pub use chat::{Deployment, Provider, Route};
 pub(crate) use load::validated;
 pub use load::{Source, environment};
 pub use print::print;
+pub use tenants::{RegionDatabase, Tenants};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -37,6 +39,7 @@ pub struct Config {
     pub events: Events,
     pub fleet: Fleet,
     pub releases: Releases,
+    pub tenants: Tenants,
     pub gateway: GatewayConfig,
     pub inference: Inference,
     pub log: Log,

@@ -11,6 +11,7 @@ use mcp_core::{
     audit::{AuditStore, VerifyReport},
     embed::Embedder,
     key::MasterKey,
+    lease::Leases,
 };
 use mcp_tenancy::{Tenancy, token::TokenConfig};
 use tokio::fs::DirBuilder;
@@ -87,6 +88,11 @@ impl Administration {
     /// no error but a problem in the report.
     pub async fn verify_audit(&self) -> Result<VerifyReport> {
         self.audit_files.verify(&*self.audit).await
+    }
+
+    /// The leases that make one replica of many do what only one may.
+    pub(super) fn leases(&self) -> Arc<dyn Leases> {
+        self.database.leases()
     }
 
     /// Starts writing denials and sealing chains.

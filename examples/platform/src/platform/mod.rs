@@ -4,6 +4,7 @@ mod administration;
 mod auditing;
 mod chat;
 mod database;
+mod erasing;
 mod inference;
 mod readiness;
 mod releases;
@@ -94,6 +95,8 @@ impl Platform {
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
         let closing = close_suspended(administration.tenancy(), Arc::clone(&fleet))?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(closing));
+        let (eraser, until) = (erasing::eraser(&config, &administration, &fleet)?, stop.clone());
+        tasks.spawn(async move { eraser.run(until).await });
         tasks.close();
         let limiter = Arc::new(GcraLimiter::default());
         Ok(Self {
@@ -253,9 +256,23 @@ impl Platform {
     /// As [`Tenancy::resume_tenant`].
     pub async fn resume_tenant(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Tenant> {
         let resumed = self.tenancy().resume_tenant(scope, tenant).await?;
+        self.open_servers(scope);
+        Ok(resumed)
+    }
+
+    /// Makes a deleted tenant what it was. As [`resume_tenant`](Self::resume_tenant) for its servers.
+    ///
+    /// # Errors
+    /// As [`Tenancy::restore_tenant`].
+    pub async fn restore_tenant(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Tenant> {
+        let restored = self.tenancy().restore_tenant(scope, tenant).await?;
+        self.open_servers(scope);
+        Ok(restored)
+    }
+
+    fn open_servers(&self, scope: &PlatformScope) {
         let suspended = self.tenancy().directory().suspended();
         self.fleet.close_tenants(scope, || suspended.borrow().clone());
-        Ok(resumed)
     }
 
     /// Whether the platform can serve, and what it knows of its parts.

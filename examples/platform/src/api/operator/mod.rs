@@ -19,7 +19,9 @@ pub(crate) const ROOT: &str = "/api/v1/operator";
 pub(super) fn described() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
         .routes(routes!(tenants::list, tenants::create))
-        .routes(routes!(tenants::show))
+        .routes(routes!(tenants::show, tenants::delete))
+        .routes(routes!(tenants::restore))
+        .routes(routes!(tenants::receipt))
         .routes(routes!(tenants::suspend))
         .routes(routes!(tenants::resume))
         .routes(routes!(keys::list, keys::create))
