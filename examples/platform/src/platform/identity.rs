@@ -66,7 +66,7 @@ impl Identity {
 }
 
 /// Issuer and audience: the URL clients use, so that commands and servers of one configuration agree.
-pub(super) fn tokens(config: &Config) -> TokenConfig {
+pub(crate) fn tokens(config: &Config) -> TokenConfig {
     let (server, auth) = (&config.server, &config.auth);
     let scheme = if server.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
     let url = match server.public_url.trim_end_matches('/') {

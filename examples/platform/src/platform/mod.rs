@@ -35,7 +35,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use administration::Administration;
 pub use readiness::Readiness;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, tokens};
 
 use self::{auditing::Auditing, inference::Inference, remembering::Remembering};
 use crate::config::{self, Config};

@@ -87,12 +87,15 @@ pub(super) async fn list_of_tenant(
     post,
     path = "/api/v1/operator/issuers",
     request_body = NewSharedIssuer,
-    responses((
-        status = 201,
-        description = "The issuer.",
-        body = Issuer,
-        headers(("etag" = String, description = "Its version.")),
-    )),
+    responses(
+        (
+            status = 201,
+            description = "The issuer.",
+            body = Issuer,
+            headers(("etag" = String, description = "Its version.")),
+        ),
+        (status = 404, description = "There is no such tenant."),
+    ),
 )]
 pub(super) async fn create(
     State(platform): State<Arc<Platform>>,
