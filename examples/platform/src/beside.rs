@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body as HttpBody;
 use mcp_core::{Error, layer::Failed};
-use tower::{BoxError, Layer, Service, ServiceExt as _};
+use tower::{BoxError, Layer, Service, ServiceExt as _, service_fn};
 
 /// Sends to a router what it routes, and everything else further in.
 ///
@@ -31,11 +31,14 @@ where
     type Service = Router;
 
     fn layer(&self, inner: S) -> Router {
-        let inner = inner.map_result(|done: Result<Response<B>, Error>| {
-            Ok::<_, Infallible>(match done {
-                Ok(response) => response.map(Body::new),
-                Err(error) => Failed::response(error),
-            })
+        let inner = service_fn(move |request: Request| {
+            let inner = inner.clone();
+            async move {
+                Ok::<_, Infallible>(match inner.oneshot(request).await {
+                    Ok(response) => response.map(Body::new),
+                    Err(error) => Failed::response(error),
+                })
+            }
         });
         self.0.clone().fallback_service(inner)
     }
@@ -43,11 +46,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use axum::routing::get;
     use http::StatusCode;
-    use tower::service_fn;
-
-    use super::*;
 
     async fn ask(path: &str) -> Response<Body> {
         let refusing = service_fn(async |_: Request| {
