@@ -60,7 +60,7 @@ impl Provider {
 
     /// A token of a client that acts for itself: `robot` is of the tenant `acme`, `other` of `beta`.
     async fn token(&self, client: &str) -> String {
-        let form = format!("grant_type=client_credentials&scope=tools:list&resource={RESOURCE}");
+        let form = format!("grant_type=client_credentials&scope=tools:call&resource={RESOURCE}");
         let answer = self.post("/token", Some(client), form).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()["access_token"].as_str().unwrap().to_owned()
@@ -95,6 +95,11 @@ async fn operate(served: &Served, method: Method, path: &str, body: &Value) -> A
     attempt.body(if body.is_null() { String::new() } else { body.to_string() }).send().await
 }
 
+/// What its scope is worth here: listing tools, too.
+fn grants() -> Value {
+    json!({ "tools:call": ["tools:*"] })
+}
+
 fn declaration(url: &str) -> Value {
     json!({ "spec": { "url": url, "check": { "kind": "jwt" } } })
 }
@@ -110,7 +115,7 @@ async fn a_shared_issuers_tokens_speak_for_the_tenant_they_name_until_it_is_remo
     assert_eq!(list(&robot, "acme").await, StatusCode::UNAUTHORIZED, "nobody declared the issuer");
     let spec = json!({
         "url": provider.issuer, "audiences": [RESOURCE], "check": { "kind": "jwt" },
-        "claims": { "tenant": "tenant" }, "private_addresses": true,
+        "claims": { "tenant": "tenant", "grants": grants() }, "private_addresses": true,
     });
     let made = operate(&served, Method::POST, "/issuers", &json!({ "id": "idp", "spec": spec })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
@@ -145,7 +150,7 @@ async fn a_tenants_issuer_reaches_no_other_tenant() {
     let spec = |tenant_claim: Value| {
         json!({
             "url": provider.issuer, "tenant": "beta", "audiences": [RESOURCE], "check": { "kind": "jwt" },
-            "claims": { "tenant": tenant_claim }, "private_addresses": true,
+            "claims": { "tenant": tenant_claim, "grants": grants() }, "private_addresses": true,
         })
     };
     let body = json!({ "id": "theirs", "spec": spec(Value::Null) });
