@@ -10,15 +10,17 @@ use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use mcp_core::key::Secret;
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use serde_json::Value;
 use url::Url;
 
 use crate::{
     access::Access,
+    cli::Connection,
     failure::{Failure, Result},
     problem::Problem,
 };
@@ -33,7 +35,7 @@ const PAGE: usize = 200;
 pub(crate) struct Client {
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     access: Access,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
     timeout: Duration,
 }
 
@@ -75,23 +77,35 @@ impl<'a> Ask<'a> {
 }
 
 impl Client {
-    /// Trusts the system's certificates, and those in the PEM file `ca`.
-    pub(crate) fn new(access: Access, ca: Option<&Path>, timeout: Duration) -> Result<Self> {
+    /// Trusts the system's certificates, and those of `--ca`; shows that of `--client-cert`.
+    pub(crate) fn new(access: Access, connection: &Connection, timeout: Duration) -> Result<Self> {
         let tls = match access.url.scheme() {
-            "https" => roots(ca)?,
+            "https" => roots(connection.ca.as_deref())?,
             _ => RootCertStore::empty(),
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::Local(format!("TLS cannot be set up: {error}")))?
-            .with_root_certificates(tls)
-            .with_no_client_auth();
+            .with_root_certificates(tls);
+        let tls = match (&connection.client_cert, &connection.client_key) {
+            (Some(cert), Some(key)) => {
+                let (chain, key) = own_certificate(cert, key)?;
+                tls.with_client_auth_cert(chain, key).map_err(|error| {
+                    Failure::Usage(format!("--client-cert and --client-key do not go together: {error}"))
+                })?
+            }
+            _ => tls.with_no_client_auth(),
+        };
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", access.key.expose()))
-            .map_err(|_| Failure::Usage("the key holds characters that no key has".to_owned()))?;
-        authorization.set_sensitive(true);
+        let header = |key: &Secret<String>| {
+            let mut header = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+                .map_err(|_| Failure::Usage("the key holds characters that no key has".to_owned()))?;
+            header.set_sensitive(true);
+            Ok::<_, Failure>(header)
+        };
+        let authorization = access.key.as_ref().map(header).transpose()?;
         let http = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Self { http, access, authorization, timeout })
     }
@@ -179,9 +193,11 @@ impl Client {
         let mut request = Request::builder()
             .method(ask.method)
             .uri(url.as_str())
-            .header(header::AUTHORIZATION, self.authorization.clone())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("mcpctl/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
         if let Some(key) = ask.idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -238,6 +254,23 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
         found = true;
     }
     if found { Ok(roots) } else { Err(refused(&"there is no certificate in it")) }
+}
+
+/// The chain and key with which this client shows who it is.
+fn own_certificate(
+    cert: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let refused = |what: &str, file: &Path, why: &dyn std::fmt::Display| {
+        Failure::Usage(format!("{what} {}: {why}", file.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| refused("--client-cert", cert, &error))?;
+    if chain.is_empty() {
+        return Err(refused("--client-cert", cert, &"there is no certificate in it"));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| refused("--client-key", key, &error))?;
+    Ok((chain, key))
 }
 
 /// The whole chain of causes: the last one is what a user can act on.

@@ -8,6 +8,7 @@
 
 mod api;
 mod app;
+mod beside;
 mod cli;
 pub mod client;
 pub mod config;

@@ -4,11 +4,16 @@
 //! Handlers carry their description; what is routed is what is described.
 
 mod audit;
+mod certificates;
+mod headers;
+mod issuers;
 mod keys;
 pub(crate) mod openapi;
 mod operator;
 mod servers;
+mod signing_keys;
 mod tenants;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -35,6 +40,14 @@ fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(tenants::show))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(signing_keys::list, signing_keys::rotate))
+        .routes(routes!(signing_keys::remove))
+        .routes(routes!(issuers::list, issuers::create))
+        .routes(routes!(issuers::show, issuers::replace, issuers::remove))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::revoke_all))
+        .routes(routes!(certificates::list))
         .routes(routes!(servers::list))
         .routes(routes!(audit::list))
 }

@@ -10,6 +10,14 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ),
     ("server.tls_cert", "PEM file with the certificate chain; reloaded when it changes. Empty: no TLS."),
     ("server.tls_key", "PEM file with the private key of tls_cert."),
+    (
+        "server.client_certificates",
+        "Client certificates, which count as credentials once registered: `off`, `optional` or `required`.",
+    ),
+    (
+        "server.client_ca",
+        "PEM file with the authorities that client certificates must come from; reloaded when it changes.",
+    ),
     ("server.cors_origins", "Origins of browser clients that may call, or [\"*\"]."),
     ("server.max_connections", "Open connections; further ones wait in the listen queue."),
     ("server.max_running", "Requests that run at once; an event stream counts until it begins."),
@@ -35,10 +43,41 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "How tenants are kept apart: `auto` (SQLite: database, Postgres: row), `row`, `schema` or `database`.",
     ),
     ("database.tier_isolation", "Isolation by tenant tier: `regulated = \"database\"`."),
-    ("auth.token_seconds", "Life of a token that the platform issues."),
+    (
+        "auth.token_seconds",
+        "Life of a token that the platform issues, where none is asked for; at most 86400.",
+    ),
+    (
+        "auth.token_algorithm",
+        "What the tokens of new tenants, and after a rotation all, are signed with: `EdDSA`, `ES256` or `RS256`.",
+    ),
+    ("auth.refresh_seconds", "Life of a lineage of refresh tokens, however often it is used."),
+    (
+        "auth.refresh_grace_seconds",
+        "A refresh token that was just replaced answers with its successor again for this long.",
+    ),
+    ("auth.keys_per_tenant", "API keys that can be used that a tenant may have."),
     (
         "auth.master_key_file",
         "File with the key that seals signing keys; made when missing. Empty: master.key in data.dir.",
+    ),
+    (
+        "auth.authorization_servers",
+        "Issuers that the protected-resource metadata names (RFC 9728), for clients to choose from.",
+    ),
+    ("auth.scopes", "Permissions that refused clients are told to ask for first."),
+    (
+        "auth.issuer_ca",
+        "PEM file with the authorities that foreign issuers' servers must come from. Empty: the public web's.",
+    ),
+    ("auth.issuer_timeout_seconds", "Longest exchange with a foreign issuer."),
+    (
+        "auth.issuer_keys_stale_seconds",
+        "How old a foreign issuer's keys may become while it is away; then its tokens are refused.",
+    ),
+    (
+        "auth.introspection_seconds",
+        "How long an issuer's word that an opaque token is active holds: a revocation there takes as long.",
     ),
     (
         "audit.key_file",

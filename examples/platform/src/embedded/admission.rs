@@ -34,7 +34,7 @@ impl Admission {
             .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
             .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
             .layer(ConcurrencyLayer::new(server.max_running))
-            .layer(AuthenticateLayer::new(tenancy.authenticators(), denials.clone()))
+            .layer(AuthenticateLayer::new(platform.identity().authenticators(), denials.clone()))
             .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
             .layer(RateLimitLayer::new(platform.limiter(), denials))
             .service(service_fn(run));

@@ -13,12 +13,13 @@ use mcp_core::{
     key::MasterKey,
     lease::Leases,
 };
-use mcp_tenancy::{Tenancy, token::TokenConfig};
+use mcp_tenancy::Tenancy;
 use tokio::fs::DirBuilder;
 
 use super::{
     auditing::{self, Auditing},
     database::Database,
+    identity,
     remembering::Remembering,
 };
 use crate::config::Config;
@@ -27,7 +28,7 @@ use crate::config::Config;
 #[derive(Debug)]
 pub struct Administration {
     database: Database,
-    tenancy: Tenancy,
+    tenancy: Arc<Tenancy>,
     audit: Arc<dyn AuditStore>,
     releases: Arc<dyn ReleaseStore>,
     audit_files: auditing::Files,
@@ -50,7 +51,9 @@ impl Administration {
         let database = Database::open(config).await?;
         let master = MasterKey::load_or_create(&master_key_file(config))?;
         let releases = database.releases(master.clone());
-        let tenancy = Tenancy::open(database.tenancy(tokens(config), master)).await?;
+        let mut deps = database.tenancy(identity::tokens(config), master);
+        deps.max_keys = config.auth.keys_per_tenant;
+        let tenancy = Arc::new(Tenancy::open(deps).await?);
         let audit = database.audit();
         Ok(Self { database, tenancy, audit, releases, audit_files: auditing::Files::of(config) })
     }
@@ -66,8 +69,13 @@ impl Administration {
 
     /// Tenants, keys and tokens.
     #[must_use]
-    pub const fn tenancy(&self) -> &Tenancy {
+    pub fn tenancy(&self) -> &Tenancy {
         &self.tenancy
+    }
+
+    /// The same, for parts that outlive a borrow of it.
+    pub(super) fn shared_tenancy(&self) -> Arc<Tenancy> {
+        Arc::clone(&self.tenancy)
     }
 
     /// The audit log's store.
@@ -149,15 +157,4 @@ fn master_key_file(config: &Config) -> PathBuf {
         true => config.data.dir.join("master.key"),
         false => config.auth.master_key_file.clone(),
     }
-}
-
-/// Issuer and audience: the URL clients use, so that commands and servers of one configuration agree.
-fn tokens(config: &Config) -> TokenConfig {
-    let server = &config.server;
-    let scheme = if server.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
-    let url = match server.public_url.trim_end_matches('/') {
-        "" => format!("{scheme}://{}", server.listen),
-        url => url.to_owned(),
-    };
-    TokenConfig::new(url.clone(), format!("{url}/mcp"))
 }

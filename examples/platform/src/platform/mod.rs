@@ -5,6 +5,7 @@ mod auditing;
 mod chat;
 mod database;
 mod erasing;
+mod identity;
 mod inference;
 mod readiness;
 mod releases;
@@ -35,6 +36,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use administration::Administration;
 pub use readiness::Readiness;
 
+pub(crate) use identity::{Identity, tokens};
+
 use self::{auditing::Auditing, inference::Inference, remembering::Remembering};
 use crate::config::{self, Config};
 
@@ -43,6 +46,7 @@ use crate::config::{self, Config};
 pub struct Platform {
     config: Config,
     administration: Administration,
+    identity: Identity,
     fleet: Arc<Fleet>,
     releases: Arc<Releases>,
     gateway: Gateway,
@@ -79,6 +83,7 @@ impl Platform {
         let inference = Inference::open(&config.inference).await?;
         let administration = Administration::open(&config).await?;
         load_tenants(&administration, &config).await?;
+        let identity = Identity::start(administration.shared_tenancy(), &config).await?;
 
         let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher.clone())));
         let auditing = administration.start_auditing()?;
@@ -102,6 +107,7 @@ impl Platform {
         Ok(Self {
             config,
             administration,
+            identity,
             fleet,
             releases,
             gateway,
@@ -149,8 +155,18 @@ impl Platform {
 
     /// Tenants, keys and tokens.
     #[must_use]
-    pub const fn tenancy(&self) -> &Tenancy {
+    pub fn tenancy(&self) -> &Tenancy {
         self.administration.tenancy()
+    }
+
+    /// As whom requests come.
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the routes for callers without a token work on.
+    pub(crate) fn token_routes(&self) -> mcp_tenancy::http_api::Deps {
+        self.identity.routes(self.limiter(), self.denials())
     }
 
     /// The MCP servers.
@@ -277,7 +293,7 @@ impl Platform {
 
     /// Whether the platform can serve, and what it knows of its parts.
     pub async fn readiness(&self) -> Readiness {
-        Readiness::look(&self.administration, &self.fleet).await
+        Readiness::look(&self.administration, self.identity.issuers(), &self.fleet).await
     }
 }
 

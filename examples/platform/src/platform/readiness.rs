@@ -2,9 +2,13 @@
 
 use mcp_automation::fleet::{Fleet, ServerState};
 use mcp_core::{PlatformScope, Result, scope::PrincipalId};
+use mcp_tenancy::foreign::{IssuerDirectory, IssuerHealth, IssuerState};
 use serde::Serialize;
 
 use super::Administration;
+
+/// Most foreign issuers that are shown one by one: every tenant may have some.
+const MAX_ISSUERS: usize = 100;
 
 /// What `/ready` of the operations listener shows.
 #[derive(Debug, Serialize)]
@@ -15,6 +19,13 @@ pub struct Readiness {
     /// Whether tenants are known to be what the store holds, and how old that knowledge is.
     tenants_fresh: bool,
     tenants_age_millis: u128,
+    /// The same of revocations of tokens and of foreign issuers: without either, no token can be judged.
+    revocations_fresh: bool,
+    issuers_fresh: bool,
+    /// How foreign issuers are doing, 100 at most, those in trouble first. One that is away makes its own tokens
+    /// unusable, not the platform.
+    issuers: Vec<IssuerHealth>,
+    issuers_known: usize,
     /// How stdio servers are kept apart: `trusted` is own processes and environments, without a sandbox.
     fleet_isolation: &'static str,
     servers: Vec<Server>,
@@ -33,7 +44,11 @@ struct Server {
 }
 
 impl Readiness {
-    pub(super) async fn look(administration: &Administration, fleet: &Fleet) -> Self {
+    pub(super) async fn look(
+        administration: &Administration,
+        issuers: &IssuerDirectory,
+        fleet: &Fleet,
+    ) -> Self {
         let asked = async {
             let scope = PlatformScope::new(PrincipalId::parse("platform")?, "readiness");
             administration.ping(&scope).await?;
@@ -42,11 +57,21 @@ impl Readiness {
         let asked: Result<PlatformScope> = asked.await;
         let directory = administration.tenancy().directory();
         let tenants_fresh = directory.is_ready();
+        let revocations_fresh = administration.tenancy().revocations().is_ready();
+        let issuers_fresh = issuers.is_ready();
+        let mut health = issuers.health();
+        let issuers_known = health.len();
+        health.sort_by_key(|issuer| matches!(issuer.state, IssuerState::Fresh | IssuerState::Unused));
+        health.truncate(MAX_ISSUERS);
         Self {
-            ready: asked.is_ok() && tenants_fresh,
+            ready: asked.is_ok() && tenants_fresh && revocations_fresh && issuers_fresh,
             database: asked.as_ref().err().map_or_else(|| "ok".to_owned(), ToString::to_string),
             tenants_fresh,
             tenants_age_millis: directory.age().as_millis(),
+            revocations_fresh,
+            issuers_fresh,
+            issuers: health,
+            issuers_known,
             fleet_isolation: "trusted",
             servers: asked.map(|scope| servers(fleet, &scope)).unwrap_or_default(),
         }

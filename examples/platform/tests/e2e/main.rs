@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod certificates;
 mod chat;
 mod clients;
 mod commands;
 mod contexts;
+mod credentials;
 mod demo;
 mod embedded;
 mod guide;
 mod inference;
 mod isolation;
+mod issuers;
 mod kill;
 mod memories;
 mod openapi;
