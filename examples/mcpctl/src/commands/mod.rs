@@ -3,7 +3,11 @@
 pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod contexts;
+pub(crate) mod data_keys;
 pub(crate) mod keys;
 pub(crate) mod memories;
+pub(crate) mod policies;
+pub(crate) mod quotas;
+pub(crate) mod roles;
 pub(crate) mod servers;
 pub(crate) mod tenants;

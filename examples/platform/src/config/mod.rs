@@ -7,6 +7,7 @@
 
 mod chat;
 mod docs;
+mod guards;
 mod load;
 mod print;
 
@@ -20,6 +21,7 @@ use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
 use serde::{Deserialize, Serialize};
 
 pub use chat::{Deployment, Provider, Route};
+pub use guards::{EarlierVault, Limits, Pii, PiiMode, Policy, Syslog, SyslogReceipt, Vault, VaultBackend};
 pub(crate) use load::validated;
 pub use load::{Source, environment};
 pub use print::print;
@@ -39,9 +41,13 @@ pub struct Config {
     pub releases: Releases,
     pub gateway: GatewayConfig,
     pub inference: Inference,
+    pub limits: Limits,
     pub log: Log,
+    pub pii: Pii,
+    pub policy: Policy,
     pub providers: Vec<Provider>,
     pub routes: Vec<Route>,
+    pub vault: Vault,
 }
 
 /// The listeners and what bounds a request.
@@ -175,6 +181,7 @@ impl Default for Auth {
 pub struct Audit {
     pub key_file: PathBuf,
     pub checkpoints_file: PathBuf,
+    pub syslog: Syslog,
 }
 
 /// Contexts.

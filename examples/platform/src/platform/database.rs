@@ -9,10 +9,10 @@ use mcp_context::{
 };
 use mcp_core::{
     Error, PlatformScope, Result,
-    audit::{AuditStore, PgAudit, SqliteAudit},
+    audit::{AuditStore, DenialLog, PgAudit, SqliteAudit},
     clock::SystemClock,
     event::{EventFeed, OutboxStore, PgOutbox, SqliteOutbox},
-    key::{MasterKey, Secret},
+    key::{DataKeyStore, MasterKey, PostgresDataKeyStore, Secret, SqliteDataKeyStore},
     lease::{Leases, PgLeases, SqliteLeases},
     sql::{
         IsolationMode, Migrations,
@@ -22,6 +22,7 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     TenancyDeps,
+    policy::AuthorizationDeps,
     tenant::{Name, TierModes},
     token::TokenConfig,
 };
@@ -90,6 +91,22 @@ impl Database {
         match &self.kernel {
             Kernel::Sqlite(kernel) => TenancyDeps::sqlite(kernel, self.modes.clone(), master, tokens),
             Kernel::Postgres(kernel) => TenancyDeps::postgres(kernel, self.modes.clone(), master, tokens),
+        }
+    }
+
+    /// The store of tenants' data keys.
+    pub(super) fn data_keys(&self) -> Arc<dyn DataKeyStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteDataKeyStore::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PostgresDataKeyStore::new(kernel.clone())),
+        }
+    }
+
+    /// The stores of roles and policies.
+    pub(super) fn authorization(&self, denials: Arc<dyn DenialLog>) -> Result<AuthorizationDeps> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => AuthorizationDeps::sqlite(kernel, denials),
+            Kernel::Postgres(kernel) => AuthorizationDeps::postgres(kernel, denials),
         }
     }
 

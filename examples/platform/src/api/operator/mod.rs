@@ -1,7 +1,9 @@
 //! `/api/v1/operator`: what an operator sees and changes, above all tenants. Reached with an operator key.
 
 mod audit;
+mod data_keys;
 mod keys;
+mod quotas;
 mod servers;
 mod tenants;
 
@@ -25,10 +27,17 @@ pub(super) fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(audit::of_tenant))
+        .routes(routes!(audit::export_of_tenant))
+        .routes(routes!(quotas::list, quotas::set, quotas::remove))
+        .routes(routes!(quotas::reset))
+        .routes(routes!(data_keys::rotate))
+        .routes(routes!(data_keys::show))
+        .routes(routes!(data_keys::rewrap))
         .routes(routes!(servers::list))
         .routes(routes!(servers::logs))
         .routes(routes!(servers::restart))
         .routes(routes!(audit::of_platform))
+        .routes(routes!(audit::export_of_platform))
         .routes(routes!(audit::verify))
 }
 
