@@ -4,6 +4,7 @@
 
 mod access;
 mod commands;
+mod guards;
 mod reference;
 mod refusals;
 mod support;
