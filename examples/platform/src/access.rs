@@ -43,6 +43,12 @@ fn asked<'a>(method: &Method, path: &'a str) -> Option<Asked<'a>> {
         ["api", "v1", "roles", id, ..] => (either("roles:read", "roles:write"), "role", id),
         ["api", "v1", "principals", _, "roles"] => (either("roles:read", "roles:write"), "role", ALL),
         ["api", "v1", "principals", _, "roles", id] => (either("roles:read", "roles:write"), "role", id),
+        ["api", "v1", "issuers", ..] => (either("issuers:read", "issuers:write"), "endpoint", path),
+        ["api", "v1", "signing-keys", ..] => {
+            (either("signing_keys:read", "signing_keys:write"), "endpoint", path)
+        }
+        ["api", "v1", "tokens", ..] => ("tokens:revoke", "endpoint", path),
+        ["api", "v1", "certificates", ..] => ("certificates:read", "endpoint", path),
         ["api", "v1", "servers"] => ("servers:read", "server", ALL),
         ["api", "v1", "audit", ..] => ("audit:read", "audit_log", ALL),
         ["api", "v1", "events"] => ("events:read", "endpoint", path),
