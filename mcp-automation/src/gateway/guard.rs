@@ -246,14 +246,21 @@ impl Shared {
         let Some(redactor) = self.guards.redactor.as_ref().filter(|_| is_content) else { return answer };
         match answer? {
             Answer::Passed(Reply::Result(result)) => {
-                Ok(Answer::Passed(Reply::Result(redact(redactor, scope, result).await?)))
+                Ok(Answer::Passed(Reply::Result(redact(redactor, scope, result).await.map_err(withheld)?)))
             }
             Answer::Passed(Reply::Error(error)) => {
-                Ok(Answer::Passed(Reply::Error(redact(redactor, scope, error).await?)))
+                Ok(Answer::Passed(Reply::Error(redact(redactor, scope, error).await.map_err(withheld)?)))
             }
             own @ Answer::Own(_) => Ok(own),
         }
     }
+}
+
+/// What the caller gets in place of an answer that cannot be redacted. The call was made and is not at fault, so
+/// it is no refusal of the request.
+fn withheld(error: Error) -> Fault {
+    let text = format!("what the server answered is withheld: {}", error.message());
+    Fault::from(&Error::permission_denied("gateway.redact", text))
 }
 
 /// JSON without what the tenant's policy wants gone.
