@@ -8,14 +8,14 @@ use crate::{
     access::Access,
     client::Client,
     commands::{
-        audit, certificates, completion, contexts, issuers, keys, memories, servers, signing_keys, tenants,
-        tokens,
+        audit, certificates, completion, contexts, data_keys, issuers, keys, memories, policies, quotas, roles,
+        servers, signing_keys, tenants, tokens,
     },
     failure::{Failure, Result},
     output,
 };
 
-/// Tenants, keys, contexts, memories, servers and the audit log of an MCP platform.
+/// Tenants, keys, roles, policies, quotas, contexts, memories, servers and the audit log of an MCP platform.
 ///
 /// An operator's key (mcpo_…, from `mcp-platform operator-key create`) reaches all tenants, a tenant's key or
 /// token its own.
@@ -95,6 +95,18 @@ enum Command {
     /// List, register and revoke client certificates.
     #[command(subcommand)]
     Certificates(certificates::Command),
+    /// See, make, give and take the roles of a tenant.
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Write, validate, try and activate the policy of a tenant.
+    #[command(subcommand)]
+    Policies(policies::Command),
+    /// See and set what tenants may use in a day or month.
+    #[command(subcommand)]
+    Quotas(quotas::Command),
+    /// See, rotate and wrap anew the keys that seal what is tenants'.
+    #[command(subcommand)]
+    DataKeys(data_keys::Command),
     /// List, read, create, append to and delete contexts.
     #[command(subcommand)]
     Contexts(contexts::Command),
@@ -104,7 +116,7 @@ enum Command {
     /// See what the MCP servers do, restart, add, switch and remove them.
     #[command(subcommand)]
     Servers(servers::Command),
-    /// Read and verify the audit log.
+    /// Read, export and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Print what makes a shell complete the words of mcpctl.
@@ -150,6 +162,10 @@ impl Cli {
             Command::Tokens(command) => tokens::run(command, &client, json).await?,
             Command::Issuers(command) => issuers::run(command, &client, json).await?,
             Command::Certificates(command) => certificates::run(command, &client, json).await?,
+            Command::Roles(command) => roles::run(command, &client, json).await?,
+            Command::Policies(command) => policies::run(command, &client, json).await?,
+            Command::Quotas(command) => quotas::run(command, &client, json).await?,
+            Command::DataKeys(command) => data_keys::run(command, &client, json).await?,
             Command::Contexts(command) => contexts::run(command, &client, json).await?,
             Command::Memories(command) => memories::run(command, &client, json).await?,
             Command::Servers(command) => servers::run(command, &client, json).await?,

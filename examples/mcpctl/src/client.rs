@@ -1,10 +1,11 @@
 //! The REST API over HTTP and TLS.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
@@ -183,13 +184,42 @@ impl Client {
                 false => serde_json::from_slice(&body).map_err(|_| no_api(&url, status)),
             };
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) if problem.status == status.as_u16() => Err(Failure::Refused(Box::new(problem))),
-            _ => Err(no_api(&url, status)),
+        Err(refusal(&url, status, &body))
+    }
+
+    /// Writes an answer of any length to `out` as it comes. Each part of it has the time that a whole answer
+    /// has otherwise.
+    pub(crate) async fn download(&self, ask: Ask<'_>, out: &mut dyn Write) -> Result<()> {
+        let url = self.url(&ask);
+        let late = || Failure::Unreachable(format!("{url}: no answer within {} s", self.timeout.as_secs()));
+        let begun = tokio::time::timeout(self.timeout, self.begin(&url, ask)).await;
+        let (head, mut body) = begun.map_err(|_| late())??.into_parts();
+        if !head.status.is_success() {
+            let read = tokio::time::timeout(self.timeout, Limited::new(body, MAX_ANSWER).collect()).await;
+            let read = read.map_err(|_| late())?;
+            let bytes = read.map(|body| body.to_bytes()).unwrap_or_default();
+            return Err(refusal(&url, head.status, &bytes));
         }
+        while let Some(frame) = tokio::time::timeout(self.timeout, body.frame()).await.map_err(|_| late())? {
+            let frame = frame.map_err(|error| {
+                Failure::Unreachable(format!("{url}: the answer ended in its middle: {}", causes(&error)))
+            })?;
+            if let Ok(data) = frame.into_data() {
+                out.write_all(&data).map_err(|error| Failure::Local(format!("cannot write: {error}")))?;
+            }
+        }
+        out.flush().map_err(|error| Failure::Local(format!("cannot write: {error}")))
     }
 
     async fn exchange(&self, url: &Url, ask: Ask<'_>) -> Result<(StatusCode, Bytes)> {
+        let (head, body) = self.begin(url, ask).await?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body =
+            body.map_err(|error| Failure::Unreachable(format!("{url}: {}", causes(&*error))))?.to_bytes();
+        Ok((head.status, body))
+    }
+
+    async fn begin(&self, url: &Url, ask: Ask<'_>) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(ask.method)
             .uri(url.as_str())
@@ -214,13 +244,8 @@ impl Client {
         let request = request
             .body(Full::new(body))
             .map_err(|error| Failure::Usage(format!("{url} cannot be requested: {error}")))?;
-        let unreachable =
-            |error: &dyn std::error::Error| Failure::Unreachable(format!("{url}: {}", causes(error)));
-        let (head, body) =
-            self.http.request(request).await.map_err(|error| unreachable(&error))?.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
-        Ok((head.status, body))
+        let begun = self.http.request(request).await;
+        begun.map_err(|error| Failure::Unreachable(format!("{url}: {}", causes(&error))))
     }
 
     fn url(&self, ask: &Ask<'_>) -> Url {
@@ -233,6 +258,13 @@ impl Client {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
         url
+    }
+}
+
+fn refusal(url: &Url, status: StatusCode, body: &[u8]) -> Failure {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) if problem.status == status.as_u16() => Failure::Refused(Box::new(problem)),
+        _ => no_api(url, status),
     }
 }
 

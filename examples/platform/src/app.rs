@@ -19,12 +19,13 @@ use mcp_core::{
 };
 use mcp_inference::http_api::{self as inference_api, oip_error, openai_error};
 use mcp_tenancy::layer::{
-    AuthenticateLayer, AuthenticateOperatorLayer, OperatorRateLimitLayer, RateLimitLayer, TenantLayer,
+    AuthenticateLayer, AuthenticateOperatorLayer, AuthorizeLayer, OperatorRateLimitLayer, RateLimitLayer,
+    TenantLayer,
 };
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::{api, beside::BesideLayer, config, platform::Platform};
+use crate::{access::access_of, api, beside::BesideLayer, config, platform::Platform};
 
 /// Requests of operators that run and wait at once: apart from tenants', so that operators can act while
 /// tenants fill the platform.
@@ -78,9 +79,20 @@ fn tenant_stack(platform: &Arc<Platform>) -> Result<Stack> {
         // client certificates of this platform first, which costs nobody else a question; then foreign issuers.
         .layer(AuthenticateLayer::new(identity.authenticators(), denials.clone()))
         .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
-        .layer(RateLimitLayer::new(platform.limiter(), denials))
+        .layer(RateLimitLayer::new(platform.limiter(), denials).with_policy(platform.limit_policy()))
+        // Inside of the limits, so that what is refused here counts as a request.
+        .layer(platform.at_once())
+        // Innermost: asking policies costs something, so it is limited too. Roles count from here on.
+        .layer(authorize(platform))
         .service(tenant_routes(platform));
     Ok(boxed(stack))
+}
+
+/// Asks roles and policies of the tenant what the permissions of the credential do not say.
+pub(crate) fn authorize(platform: &Platform) -> AuthorizeLayer {
+    let authorization = platform.authorization();
+    AuthorizeLayer::new(Arc::clone(authorization.authorizer()) as _, Arc::new(access_of))
+        .with_roles(authorization.directory().clone())
 }
 
 /// What requests of operators go through: the same, with nobody's tenant in it.

@@ -5,6 +5,7 @@
 mod access;
 mod commands;
 mod credentials;
+mod guards;
 mod reference;
 mod refusals;
 mod support;

@@ -10,6 +10,9 @@ mod issuers;
 mod keys;
 pub(crate) mod openapi;
 mod operator;
+mod policies;
+mod quotas;
+mod roles;
 mod servers;
 mod signing_keys;
 mod tenants;
@@ -50,6 +53,19 @@ fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(certificates::list))
         .routes(routes!(servers::list))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(roles::list))
+        .routes(routes!(roles::show, roles::put, roles::delete))
+        .routes(routes!(roles::holders))
+        .routes(routes!(roles::granted))
+        .routes(routes!(roles::assign, roles::unassign))
+        .routes(routes!(policies::list, policies::create))
+        .routes(routes!(policies::active, policies::activate))
+        .routes(routes!(policies::decide))
+        .routes(routes!(policies::show))
+        .routes(routes!(policies::validate))
+        .routes(routes!(policies::dry_run))
+        .routes(routes!(quotas::usage))
 }
 
 fn not_found() -> ApiError {

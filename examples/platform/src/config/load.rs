@@ -129,6 +129,10 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
         for provider in &config.providers {
             provider.key_variable()?;
         }
+        config.limits.check()?;
+        config.policy.check()?;
+        config.vault.check()?;
+        config.audit.syslog.check()?;
         return Ok(config);
     };
     Err(Error::invalid_input("config.load", complaint))
@@ -207,6 +211,13 @@ mod tests {
                 vec![],
                 "not both",
             ),
+            (Some("[limits]\nroutes = [{ path = \"v1\", per_minute = 1 }]\n"), vec![], "`routes[0]`"),
+            (Some("[limits]\nrequests_at_once = 0\n"), vec![], "test.toml:2:"),
+            (Some("[vault]\nbackend = \"transit\"\n"), vec![], "needs vault.address"),
+            (Some("[vault]\ntoken = \"hvs.1\"\n"), vec![], "must be ${VARIABLE}"),
+            (Some("[vault]\nearlier = \"master_key\"\n"), vec![], "set it to \"none\""),
+            (Some("[audit.syslog]\naddress = \"siem:6514\"\n"), vec![], "needs audit.syslog.ca"),
+            (Some("[pii]\ntool_results = \"masked\"\n"), vec![], "did you mean `mask`?"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.message().contains(wanted), "{wanted:?} not in {error}");

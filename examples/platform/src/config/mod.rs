@@ -7,6 +7,7 @@
 
 mod chat;
 mod docs;
+mod guards;
 mod load;
 mod print;
 mod tenants;
@@ -22,6 +23,7 @@ use mcp_tenancy::{key::DEFAULT_KEY_LIMIT, token::SigningAlgorithm};
 use serde::{Deserialize, Serialize};
 
 pub use chat::{Deployment, Provider, Route};
+pub use guards::{EarlierVault, Limits, Pii, PiiMode, Policy, Syslog, SyslogReceipt, Vault, VaultBackend};
 pub(crate) use load::validated;
 pub use load::{Source, environment};
 pub use print::print;
@@ -43,9 +45,13 @@ pub struct Config {
     pub tenants: Tenants,
     pub gateway: GatewayConfig,
     pub inference: Inference,
+    pub limits: Limits,
     pub log: Log,
+    pub pii: Pii,
+    pub policy: Policy,
     pub providers: Vec<Provider>,
     pub routes: Vec<Route>,
+    pub vault: Vault,
 }
 
 /// The listeners and what bounds a request.
@@ -217,6 +223,7 @@ impl Default for Auth {
 pub struct Audit {
     pub key_file: PathBuf,
     pub checkpoints_file: PathBuf,
+    pub syslog: Syslog,
 }
 
 /// Contexts.

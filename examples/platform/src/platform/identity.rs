@@ -8,6 +8,7 @@ use mcp_tenancy::{
     auth::{Authenticators, ProtectedResource},
     foreign::{ForeignConfig, ForeignIssuers, IssuerDirectory},
     http_api::Deps,
+    limit::LimitPolicy,
     refresh::RefreshConfig,
     token::TokenConfig,
 };
@@ -49,9 +50,14 @@ impl Identity {
     }
 
     /// What the routes for callers without a token work on.
-    pub(super) fn routes(&self, limiter: Arc<dyn RateLimiter>, denials: Arc<dyn DenialLog>) -> Deps {
+    pub(super) fn routes(
+        &self,
+        limiter: Arc<dyn RateLimiter>,
+        limits: Arc<LimitPolicy>,
+        denials: Arc<dyn DenialLog>,
+    ) -> Deps {
         let (tenancy, resource) = (Arc::clone(&self.tenancy), self.resource.clone());
-        Deps { tenancy, resource, limiter, limits: Arc::default(), denials }
+        Deps { tenancy, resource, limiter, limits, denials }
     }
 
     /// Who issues the platform's tokens, what they are for and how long they live.

@@ -3,7 +3,9 @@
 mod audit;
 mod certificates;
 mod issuers;
+mod data_keys;
 mod keys;
+mod quotas;
 mod servers;
 mod signing_keys;
 mod tenants;
@@ -41,10 +43,17 @@ pub(super) fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(issuers::list, issuers::create))
         .routes(routes!(issuers::show, issuers::replace, issuers::remove))
         .routes(routes!(audit::of_tenant))
+        .routes(routes!(audit::export_of_tenant))
+        .routes(routes!(quotas::list, quotas::set, quotas::remove))
+        .routes(routes!(quotas::reset))
+        .routes(routes!(data_keys::rotate))
+        .routes(routes!(data_keys::show))
+        .routes(routes!(data_keys::rewrap))
         .routes(routes!(servers::list))
         .routes(routes!(servers::logs))
         .routes(routes!(servers::restart))
         .routes(routes!(audit::of_platform))
+        .routes(routes!(audit::export_of_platform))
         .routes(routes!(audit::verify))
 }
 
