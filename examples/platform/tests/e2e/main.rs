@@ -12,6 +12,7 @@ mod guide;
 mod inference;
 mod isolation;
 mod kill;
+mod kill_audit;
 mod memories;
 mod openapi;
 mod operators;
