@@ -13,5 +13,5 @@ mod world;
 
 /// The platform's settings, from where they are: without the crates that the rest of the platform needs.
 #[path = "../../examples/platform/src/config/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the platform uses all of it")]
+#[allow(dead_code, unused_imports, unfulfilled_lint_expectations, reason = "the platform uses all of it")]
 mod settings;

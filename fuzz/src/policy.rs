@@ -52,7 +52,10 @@ async fn decides(one: &dyn Policy, other: &dyn Policy) {
     for (again, first) in again.iter().zip(std::iter::repeat(&first)) {
         match (first, again) {
             (Ok(first), Ok(again)) => {
-                assert_eq!(first.allowed, again.allowed, "decided differently");
+                // One of them may have taken too long, which is an error and denies.
+                if first.errors.is_empty() && again.errors.is_empty() {
+                    assert_eq!(first.allowed, again.allowed, "decided differently");
+                }
                 assert!(!first.allowed || first.errors.is_empty(), "allowed in spite of {:?}", first.errors);
             }
             // Only what takes too long may be refused at one time and not at another.

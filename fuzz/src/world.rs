@@ -27,7 +27,8 @@ pub(crate) struct World {
 }
 
 pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A thread beside this one follows changes to tenants, as what is not fresh is refused.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (tenancy, key, token) = runtime.block_on(async {
         let tokens = TokenConfig::new("https://fuzz.example", "https://fuzz.example/mcp");
         let mut deps = TenancyDeps::memory(tokens).unwrap();

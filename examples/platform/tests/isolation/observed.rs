@@ -49,8 +49,8 @@ impl Bucket {
         let [earliest, latest] = self.full_at;
         self.full_at = [earliest.max(began) + self.interval, latest.max(answered) + self.interval];
         let left = |ahead: f64| (self.burst - ahead / self.interval).max(0.0);
-        let at_least = left((latest - began).max(0.0) + self.interval) - 1e-3;
-        let at_most = left((earliest - answered).max(0.0) + self.interval) + 1e-3;
+        let at_least = left((latest - began).max(0.0) + self.interval) - 1e-4;
+        let at_most = left((earliest - answered).max(0.0) + self.interval) + 1e-4;
         let said = remaining as f64;
         match at_least.floor() <= said && said <= at_most {
             true => Ok(()),
@@ -283,7 +283,7 @@ fn a_limit_that_others_use_too_is_found_out() {
     for remaining in (57..60).rev() {
         bucket.take(now, now, remaining).unwrap();
     }
-    let later = now + Duration::from_secs(1);
+    let later = now + Duration::from_millis(1_500);
     bucket.take(later, later, 57).unwrap();
     assert!(bucket.take(later, later, 55).is_err(), "one more was taken than there were requests");
 }
