@@ -17,6 +17,7 @@ mod inference;
 mod isolation;
 mod issuers;
 mod kill;
+mod kill_audit;
 mod memories;
 mod openapi;
 mod operators;
