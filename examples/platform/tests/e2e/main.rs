@@ -23,3 +23,4 @@ mod releases;
 mod scripted;
 mod serving;
 mod support;
+mod tenants;
