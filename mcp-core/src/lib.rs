@@ -27,6 +27,7 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embed;
+pub mod erase;
 pub mod error;
 pub mod event;
 #[cfg(feature = "http-api")]

@@ -22,7 +22,7 @@ impl Tenancy {
     /// # Errors
     /// As [`DataKeys::rotate`]; [`NotFound`](mcp_core::ErrorKind::NotFound) if there is no such tenant.
     pub async fn rotate_data_key(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<u32> {
-        self.tenant(scope, tenant).await?;
+        self.kept_tenant(scope, tenant).await?;
         self.data_keys.rotate(scope, tenant).await
     }
 

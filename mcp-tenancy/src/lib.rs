@@ -82,6 +82,7 @@ pub mod certificate;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod data_keys;
+pub mod erasure;
 #[cfg(feature = "issuers")]
 pub mod foreign;
 #[cfg(feature = "http-api")]
@@ -109,4 +110,5 @@ pub mod token;
 pub use sql::POSTGRES_MIGRATIONS;
 #[cfg(feature = "sqlite")]
 pub use sql::SQLITE_MIGRATIONS;
-pub use tenancy::{Loaded, Tenancy, TenancyDeps};
+pub use tenancy::{Tenancy, TenancyDeps};
+pub use tenant::Loaded;

@@ -34,6 +34,11 @@ pub const SQLITE_MIGRATIONS: Migrations = Migrations {
             name: "rotation of keys, refresh tokens, certificates",
             sql: include_str!("../migrations/sqlite/0006_key_rotation.sql"),
         },
+        Migration {
+            version: 7,
+            name: "deletion, erasure and hierarchy of tenants",
+            sql: include_str!("../migrations/sqlite/0007_tenant_life.sql"),
+        },
     ],
     tenant: &[
         Migration {
@@ -74,6 +79,11 @@ pub const POSTGRES_MIGRATIONS: Migrations = Migrations {
             version: 6,
             name: "rotation of keys, refresh tokens, certificates",
             sql: include_str!("../migrations/postgres/0006_key_rotation.sql"),
+        },
+        Migration {
+            version: 7,
+            name: "deletion, erasure and hierarchy of tenants",
+            sql: include_str!("../migrations/postgres/0007_tenant_life.sql"),
         },
     ],
     tenant: &[

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use mcp_core::{
-    Error, ErrorKind, PlatformScope, Result,
+    ErrorKind, PlatformScope, Result,
     clock::{Clock, SystemClock},
+    erase::TenantEraser,
     key::{DataKeyStore, DataKeys, DataKeysConfig, MasterKey, MasterKeyVault, MemoryDataKeyStore},
     scope::{Principal, TenantId},
 };
@@ -12,27 +13,25 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticators,
-    certificate::{CertificateAuthenticator, CertificateStore, MemoryCertificateStore},
-    issuer::{IssuerStore, Issuers, MemoryIssuerStore},
-    key::{
-        self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, MemoryKeyStore, NewApiKey, StoredKey,
-    },
+    certificate::{CertificateAuthenticator, CertificateStore},
+    erasure::MemoryStores,
+    issuer::{IssuerStore, Issuers},
+    key::{self, ApiKey, ApiKeyAuthenticator, IssuedKey, KeyId, KeyStore, NewApiKey, StoredKey},
     operator::{MemoryOperatorKeyStore, OperatorAuthenticator, OperatorKeyStore},
-    quota::{MemoryQuotaStore, QuotaStore},
-    refresh::{MemoryRefreshStore, RefreshStore},
-    revocation::{MemoryRevocationStore, RevocationDirectory, RevocationStore},
-    tenant::{
-        self, DirectoryConfig, MemoryTenantStore, NewTenant, Page, Tenant, TenantDirectory, TenantProfile,
-        TenantStore,
-    },
+    quota::QuotaStore,
+    refresh::RefreshStore,
+    revocation::{RevocationDirectory, RevocationStore},
+    tenant::{DirectoryConfig, MemoryTenantStore, Page, Regions, TenantDirectory, TenantStore},
     token::{
-        Grant, IssuedToken, Keyring, MemorySigningKeyStore, PlatformJwtAuthenticator, SigningKeyStore,
-        TokenConfig, TokenIssuer, TokenVerifier,
+        Grant, IssuedToken, Keyring, PlatformJwtAuthenticator, SigningKeyStore, TokenConfig, TokenIssuer,
+        TokenVerifier,
     },
 };
 
-/// How often a declared tenant that others change at the same time is tried again.
-const LOAD_TRIES: usize = 5;
+/// How long a process may go on writing for a tenant that was closed: a minute for what it remembers of places, and a
+/// statement. An erasure waits for it.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+const SETTLE: Duration = Duration::from_secs(90);
 
 /// What a [`Tenancy`] stands on.
 #[derive(Debug, Clone)]
@@ -60,6 +59,11 @@ pub struct TenancyDeps {
     pub quotas: Arc<dyn QuotaStore>,
     /// What seals the secrets that issuers ask for, and opens signing keys from before there were data keys.
     pub master: MasterKey,
+    /// The regions whose tenants live here. Default: `local` alone. Where others have databases of their own, the store
+    /// of tenants is told too.
+    pub regions: Regions,
+    /// What erases what these stores have of a tenant.
+    pub erasers: Vec<Arc<dyn TenantEraser>>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Who issues tokens, and what for.
@@ -78,16 +82,19 @@ impl TenancyDeps {
     /// [`Internal`](ErrorKind::Internal) if the machine has no randomness.
     pub fn memory(tokens: TokenConfig) -> Result<Self> {
         let master = MasterKey::ephemeral()?;
+        let stores = MemoryStores::default();
         Ok(Self {
             tenants: Arc::new(MemoryTenantStore::default()),
-            keys: Arc::new(MemoryKeyStore::default()),
+            keys: Arc::new(stores.keys.clone()),
             operator_keys: Arc::new(MemoryOperatorKeyStore::default()),
-            signing_keys: Arc::new(MemorySigningKeyStore::default()),
-            issuers: Arc::new(MemoryIssuerStore::default()),
-            revocations: Arc::new(MemoryRevocationStore::default()),
-            refresh: Arc::new(MemoryRefreshStore::default()),
-            certificates: Arc::new(MemoryCertificateStore::default()),
-            quotas: Arc::new(MemoryQuotaStore::default()),
+            signing_keys: Arc::new(stores.signing_keys.clone()),
+            issuers: Arc::new(stores.issuers.clone()),
+            revocations: Arc::new(stores.revocations.clone()),
+            refresh: Arc::new(stores.refresh.clone()),
+            certificates: Arc::new(stores.certificates.clone()),
+            quotas: Arc::new(stores.quotas.clone()),
+            regions: Regions::default(),
+            erasers: vec![Arc::new(stores)],
             data_keys: data_keys(Arc::new(MemoryDataKeyStore::default()), &master),
             master,
             clock: Arc::new(SystemClock),
@@ -103,12 +110,12 @@ impl TenancyDeps {
     #[must_use]
     pub fn sqlite(
         kernel: &mcp_core::sql::sqlite::SqliteKernel,
-        modes: tenant::TierModes,
+        modes: crate::tenant::TierModes,
         master: MasterKey,
         tokens: TokenConfig,
     ) -> Self {
         Self {
-            tenants: Arc::new(tenant::SqliteTenantStore::new(kernel.clone(), modes)),
+            tenants: Arc::new(crate::tenant::SqliteTenantStore::new(kernel.clone(), modes)),
             keys: Arc::new(key::SqliteKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::SqliteOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::SqliteSigningKeyStore::new(kernel.clone())),
@@ -118,6 +125,8 @@ impl TenancyDeps {
             certificates: Arc::new(crate::certificate::SqliteCertificateStore::new(kernel.clone())),
             quotas: Arc::new(crate::quota::SqliteQuotaStore::new(kernel.clone(), Default::default())),
             data_keys: data_keys(Arc::new(mcp_core::key::SqliteDataKeyStore::new(kernel.clone())), &master),
+            regions: Regions::default(),
+            erasers: vec![Arc::new(mcp_core::sql::sqlite::SqliteEraser::new(kernel.clone(), SETTLE))],
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -133,12 +142,12 @@ impl TenancyDeps {
     #[must_use]
     pub fn postgres(
         kernel: &mcp_core::sql::postgres::PgKernel,
-        modes: tenant::TierModes,
+        modes: crate::tenant::TierModes,
         master: MasterKey,
         tokens: TokenConfig,
     ) -> Self {
         Self {
-            tenants: Arc::new(tenant::PostgresTenantStore::new(kernel.clone(), modes)),
+            tenants: Arc::new(crate::tenant::PostgresTenantStore::new(kernel.clone(), modes)),
             keys: Arc::new(key::PostgresKeyStore::new(kernel.clone())),
             operator_keys: Arc::new(crate::operator::PostgresOperatorKeyStore::new(kernel.clone())),
             signing_keys: Arc::new(crate::token::PostgresSigningKeyStore::new(kernel.clone())),
@@ -148,6 +157,8 @@ impl TenancyDeps {
             certificates: Arc::new(crate::certificate::PostgresCertificateStore::new(kernel.clone())),
             quotas: Arc::new(crate::quota::PostgresQuotaStore::new(kernel.clone(), Default::default())),
             data_keys: data_keys(Arc::new(mcp_core::key::PostgresDataKeyStore::new(kernel.clone())), &master),
+            regions: Regions::default(),
+            erasers: vec![Arc::new(mcp_core::sql::postgres::PgEraser::new(kernel.clone(), SETTLE))],
             master,
             clock: Arc::new(SystemClock),
             tokens,
@@ -168,7 +179,9 @@ fn data_keys(store: Arc<dyn DataKeyStore>, master: &MasterKey) -> Arc<DataKeys> 
 /// interval.
 #[derive(Debug)]
 pub struct Tenancy {
-    tenants: Arc<dyn TenantStore>,
+    pub(crate) tenants: Arc<dyn TenantStore>,
+    pub(crate) regions: Regions,
+    pub(crate) erasers: Vec<Arc<dyn TenantEraser>>,
     pub(crate) keys: Arc<dyn KeyStore>,
     max_keys: u32,
     pub(crate) operator_keys: Arc<dyn OperatorKeyStore>,
@@ -194,24 +207,14 @@ pub struct Tenancy {
     pub(crate) tasks: TaskTracker,
 }
 
-/// What loading declared tenants did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// Tenants that were not there.
-    pub created: usize,
-    /// Tenants that were different.
-    pub updated: usize,
-    /// Tenants that were as declared.
-    pub unchanged: usize,
-}
-
 impl Tenancy {
     /// Reads all tenants and begins to follow changes to them, until [`shutdown`](Self::shutdown).
     ///
     /// # Errors
     /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
-        let directory = TenantDirectory::open(deps.tenants.clone(), deps.directory).await?;
+        let regions = Some(deps.regions.clone());
+        let directory = TenantDirectory::open_for(deps.tenants.clone(), deps.directory, regions).await?;
         let revocations =
             RevocationDirectory::open(deps.revocations.clone(), deps.clock.clone(), deps.directory).await?;
         let issuers = Issuers::new(deps.issuers, deps.master.clone(), deps.directory);
@@ -241,6 +244,8 @@ impl Tenancy {
         tasks.close();
         Ok(Self {
             tenants: deps.tenants,
+            regions: deps.regions,
+            erasers: deps.erasers,
             keys: deps.keys,
             max_keys: deps.max_keys,
             operator_keys: deps.operator_keys,
@@ -288,105 +293,6 @@ impl Tenancy {
             .with_connection(self.peers.clone())
     }
 
-    /// Creates a tenant.
-    ///
-    /// # Errors
-    /// As [`TenantStore::create`].
-    pub async fn create_tenant(&self, scope: &PlatformScope, new: NewTenant) -> Result<Tenant> {
-        self.noted(self.tenants.create(scope, new).await)
-    }
-
-    /// The tenant.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound), [`Unavailable`](ErrorKind::Unavailable).
-    pub async fn tenant(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
-        self.tenants.get(scope, id).await?.ok_or_else(|| tenant::not_found("tenant.get", id))
-    }
-
-    /// One page of all tenants.
-    ///
-    /// # Errors
-    /// As [`TenantStore::list`].
-    pub async fn tenants(
-        &self,
-        scope: &PlatformScope,
-        cursor: Option<&str>,
-        limit: u32,
-    ) -> Result<Page<Tenant>> {
-        self.tenants.list(scope, cursor, limit).await
-    }
-
-    /// Replaces a tenant's profile.
-    ///
-    /// # Errors
-    /// As [`TenantStore::update`].
-    pub async fn update_tenant(
-        &self,
-        scope: &PlatformScope,
-        id: &TenantId,
-        profile: TenantProfile,
-        expected_version: i64,
-    ) -> Result<Tenant> {
-        self.noted(self.tenants.update(scope, id, profile, expected_version).await)
-    }
-
-    /// Suspends a tenant: here its calls and streams end at once, elsewhere within the poll interval.
-    ///
-    /// # Errors
-    /// As [`TenantStore::suspend`].
-    pub async fn suspend_tenant(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
-        self.noted(self.tenants.suspend(scope, id).await)
-    }
-
-    /// Lets a suspended tenant be used again.
-    ///
-    /// # Errors
-    /// As [`TenantStore::resume`].
-    pub async fn resume_tenant(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
-        self.noted(self.tenants.resume(scope, id).await)
-    }
-
-    /// Creates the tenants that the YAML `text` declares, and updates those that are different; `file` names
-    /// it in errors. Doing it twice changes nothing. A tenant that is not declared stays as it is.
-    ///
-    /// # Errors
-    /// As [`declared_tenants`](tenant::declared_tenants), before anything is changed;
-    /// [`Conflict`](ErrorKind::Conflict) if a tenant is declared with another schema than it has; as the
-    /// store's otherwise, with the tenants before it loaded.
-    pub async fn load_tenants(&self, scope: &PlatformScope, file: &str, text: &str) -> Result<Loaded> {
-        let mut loaded = Loaded::default();
-        for declared in tenant::declared_tenants(file, text)? {
-            *self.load_one(scope, declared).await?.of(&mut loaded) += 1;
-        }
-        Ok(loaded)
-    }
-
-    async fn load_one(&self, scope: &PlatformScope, declared: NewTenant) -> Result<LoadedAs> {
-        let mut last = None;
-        for _ in 0..LOAD_TRIES {
-            let (result, done) = match self.tenants.get(scope, &declared.id).await? {
-                None => (self.create_tenant(scope, declared.clone()).await, LoadedAs::Created),
-                Some(stored) if stored.schema != declared.schema => return Err(other_schema(&stored)),
-                Some(stored) if stored.profile == declared.profile => return Ok(LoadedAs::Unchanged),
-                Some(stored) => {
-                    let profile = declared.profile.clone();
-                    let updated = self.update_tenant(scope, &stored.id, profile, stored.version).await;
-                    (updated, LoadedAs::Updated)
-                }
-            };
-            match result {
-                Ok(_) => return Ok(done),
-                // Another replica loads the same file: look again.
-                Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Conflict) => {
-                    last = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::internal("tenant.load", "no attempt was made")))
-    }
-
     /// Creates an API key; its text is in the answer and nowhere else.
     ///
     /// # Errors
@@ -396,7 +302,7 @@ impl Tenancy {
     pub async fn create_key(&self, scope: &PlatformScope, new: NewApiKey) -> Result<IssuedKey> {
         let now = self.clock.now();
         new.validate(now)?;
-        self.tenant(scope, &new.tenant).await?;
+        self.kept_tenant(scope, &new.tenant).await?;
         let (id, digest, text) = key::generate(key::PREFIX)?;
         let key = ApiKey::create(new, id, now);
         let stored = StoredKey { key: key.clone(), digest, former: None };
@@ -432,7 +338,7 @@ impl Tenancy {
     ///
     /// # Errors
     /// As [`TokenIssuer::issue`]; [`NotFound`](ErrorKind::NotFound) if there is no such tenant,
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied) if it is suspended.
+    /// [`PermissionDenied`](ErrorKind::PermissionDenied) if it, or its organisation, is suspended or deleted.
     pub async fn issue_token(
         &self,
         scope: &PlatformScope,
@@ -440,12 +346,7 @@ impl Tenancy {
         principal: &Principal,
         lifetime: Duration,
     ) -> Result<IssuedToken> {
-        if !self.tenant(scope, tenant).await?.is_active() {
-            return Err(Error::permission_denied(
-                "token.issue",
-                format!("the tenant `{tenant}` is suspended; resume it first"),
-            ));
-        }
+        self.require_open("token.issue", scope, tenant).await?;
         let issued = self.issuer.issue(tenant, principal, lifetime).await?;
         let grant = Grant {
             tenant: tenant.clone(),
@@ -456,10 +357,6 @@ impl Tenancy {
         self.signing_keys.record(scope, &grant).await?;
         Ok(issued)
     }
-
-    fn noted(&self, changed: Result<Tenant>) -> Result<Tenant> {
-        changed.inspect(|tenant| self.directory.note(tenant))
-    }
 }
 
 impl Drop for Tenancy {
@@ -467,28 +364,4 @@ impl Drop for Tenancy {
         // Joining needs an await; but nothing may go on for an owner that is gone.
         self.shutdown.cancel();
     }
-}
-
-enum LoadedAs {
-    Created,
-    Updated,
-    Unchanged,
-}
-
-impl LoadedAs {
-    const fn of(self, loaded: &mut Loaded) -> &mut usize {
-        match self {
-            Self::Created => &mut loaded.created,
-            Self::Updated => &mut loaded.updated,
-            Self::Unchanged => &mut loaded.unchanged,
-        }
-    }
-}
-
-fn other_schema(stored: &Tenant) -> Error {
-    Error::new(
-        ErrorKind::Conflict,
-        "tenant.load",
-        format!("the tenant `{}` has the schema `{}`, which cannot be changed", stored.id, stored.schema),
-    )
 }

@@ -21,7 +21,10 @@ use mcp_tenancy::{
     limit::GcraLimiter,
     operator::{MemoryOperatorKeyStore, OperatorKey, OperatorKeyStore, StoredOperatorKey},
     refresh::{FamilyId, MemoryRefreshStore, RefreshStore, Rotated, StoredFamily},
-    tenant::{MemoryTenantStore, NewTenant, Page, Tenant, TenantProfile, TenantStore},
+    tenant::{
+        ErasureReceipt, ErasureStep, MemoryTenantStore, NewTenant, Page, Tenant, TenantFilter, TenantProfile,
+        TenantStatus, TenantStore,
+    },
     token::{Grant, MemorySigningKeyStore, SigningKey, SigningKeyStore},
 };
 
@@ -150,7 +153,8 @@ async fn a_sloppy_refresh_store_is_found_out() {
 }
 
 /// A tenant store with the bugs such stores have: versions nobody compares, a list that forgets its cursor,
-/// a status change that always counts, changes in the order of ids, one idempotency key for all.
+/// a status change that always counts, changes in the order of ids, one idempotency key for all; parents and filters
+/// nobody looks at, a grace that begins anew or does not hold, tombstones and steps that are forgotten.
 #[derive(Debug, Default)]
 struct SloppyTenants(MemoryTenantStore);
 
@@ -158,13 +162,46 @@ struct SloppyTenants(MemoryTenantStore);
 impl TenantStore for SloppyTenants {
     async fn create(&self, scope: &PlatformScope, mut new: NewTenant) -> Result<Tenant> {
         new.idempotency_key = None;
+        new.parent = None;
         self.0.create(scope, new).await
     }
     async fn get(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<Tenant>> {
-        self.0.get(scope, id).await
+        Ok(self.0.get(scope, id).await?.filter(|tenant| tenant.status != TenantStatus::Erased))
     }
-    async fn list(&self, scope: &PlatformScope, _: Option<&str>, limit: u32) -> Result<Page<Tenant>> {
-        self.0.list(scope, None, limit).await
+    async fn list(
+        &self,
+        scope: &PlatformScope,
+        _: &TenantFilter,
+        _: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Tenant>> {
+        self.0.list(scope, &TenantFilter::default(), None, limit).await
+    }
+    async fn delete(&self, scope: &PlatformScope, id: &TenantId, erase_after: Timestamp) -> Result<Tenant> {
+        let _ = self.0.restore(scope, id).await;
+        self.0.delete(scope, id, erase_after).await
+    }
+    async fn restore(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.0.restore(scope, id).await
+    }
+    async fn due(&self, scope: &PlatformScope, after: Option<&TenantId>, limit: u32) -> Result<Vec<Tenant>> {
+        let deleting = TenantFilter { status: Some(TenantStatus::Deleting), parent: None };
+        Ok(self.0.list(scope, &deleting, after.map(TenantId::as_str), limit).await?.items)
+    }
+    async fn begin_erasure(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.0.begin_erasure(scope, id).await
+    }
+    async fn record_step(&self, _: &PlatformScope, _: &TenantId, _: &ErasureStep) -> Result<()> {
+        Ok(())
+    }
+    async fn steps(&self, scope: &PlatformScope, id: &TenantId) -> Result<Vec<ErasureStep>> {
+        self.0.steps(scope, id).await
+    }
+    async fn erased(&self, scope: &PlatformScope, receipt: &ErasureReceipt) -> Result<Tenant> {
+        self.0.erased(scope, receipt).await
+    }
+    async fn receipt(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<ErasureReceipt>> {
+        self.0.receipt(scope, id).await
     }
     async fn update(
         &self,
@@ -201,6 +238,13 @@ async fn a_sloppy_tenant_store_is_found_out() {
         "suspending_is_idempotent",
         "lists_are_complete_and_in_order",
         "no_skipped_change",
+        "a_deleted_tenant_has_a_way_back",
+        "nothing_is_erased_before_its_time",
+        "an_erased_tenant_is_a_tombstone",
+        "what_an_erasure_did_is_kept",
+        "no_project_without_its_organisation",
+        "an_organisation_goes_after_its_projects",
+        "lists_are_filtered",
     ] {
         assert!(report.failed(promise), "`{promise}` was not found broken");
     }

@@ -98,4 +98,4 @@ pub use store::{
     AuditStore, Found, Head, MAX_SCAN, Seal, SealOrder, SealedBatch, SealedEntry, Search, StoredEntry, Stray,
     Window,
 };
-pub use verify::verify;
+pub use verify::{ERASURE_BEGUN, ERASURE_ENDED, verify};

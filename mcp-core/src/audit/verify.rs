@@ -3,12 +3,13 @@
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    AuditPublicKey, AuditStore, Chain, ChainReport, Checkpoint, Problem, ProblemKind, SealedEntry, Stray,
-    VerifyReport,
+    AuditPublicKey, AuditStore, Chain, ChainReport, Checkpoint, Entry, Problem, ProblemKind, SealedEntry,
+    Stray, VerifyReport,
     entry::sha256,
     journal::{self, Place},
 };
 use crate::{
+    erase::LastLink,
     error::{Error, ErrorKind, Result},
     scope::{PlatformScope, PrincipalId},
 };
@@ -22,6 +23,9 @@ const PAGE: u32 = 500;
 /// It holds a page at a time, and may run while the platform works. What has not been sealed yet cannot be
 /// verified, and is counted.
 ///
+/// The chain of a tenant that was erased is gone with it. That is no problem where a sound record of the platform's
+/// chain says so; its checkpoints must then go no further than where that record says it ended.
+///
 /// # Errors
 /// Those that say nothing about the chains: the database is away, the file cannot be read. A chain or a file
 /// that is gone or damaged is a problem in the report.
@@ -31,7 +35,7 @@ pub async fn verify(
     keys: &[AuditPublicKey],
 ) -> Result<VerifyReport> {
     let scope = PlatformScope::new(PrincipalId::parse("verifier")?, "verifying the audit log");
-    let mut run = Run { store, scope, keys, report: VerifyReport::default() };
+    let mut run = Run { store, scope, keys, erased: HashMap::new(), report: VerifyReport::default() };
     let mut after = None;
     loop {
         let chains = store.chains(&run.scope, after.as_ref(), PAGE).await?;
@@ -52,8 +56,15 @@ struct Run<'a> {
     store: &'a dyn AuditStore,
     scope: PlatformScope,
     keys: &'a [AuditPublicKey],
+    /// The chains that the platform's chain says were erased, with where each ended as far as that is said.
+    erased: HashMap<String, Option<LastLink>>,
     report: VerifyReport,
 }
+
+/// What the platform's chain says when the erasure of a tenant begins, and when it has ended.
+pub const ERASURE_BEGUN: &str = "tenant.erasing";
+/// As [`ERASURE_BEGUN`].
+pub const ERASURE_ENDED: &str = "tenant.erase";
 
 impl Run<'_> {
     async fn chain(&mut self, chain: &Chain) -> Result<()> {
@@ -108,6 +119,39 @@ impl Run<'_> {
             self.problem(ProblemKind::RecordAltered, chain, Some(seal.seq), id());
         } else if record.entry.detail.is_none() && record.entry.detail_digest != sha256("") {
             self.figures(|figures| figures.erased += 1);
+        } else if *chain == Chain::Platform {
+            self.note_erasure(&record.entry);
+        }
+    }
+
+    fn note_erasure(&mut self, entry: &Entry) {
+        let Some(tenant) = entry.resource.strip_prefix("tenant/") else { return };
+        match entry.action.as_str() {
+            ERASURE_BEGUN => {
+                self.erased.entry(tenant.to_owned()).or_default();
+            }
+            ERASURE_ENDED => {
+                let detail: Option<Erasure> =
+                    entry.detail.as_deref().and_then(|text| serde_json::from_str(text).ok());
+                let last = detail.and_then(|detail| detail.tenant.last_link);
+                self.erased.insert(tenant.to_owned(), last);
+            }
+            _ => {}
+        }
+    }
+
+    /// Compares checkpoints of a chain that was erased with where it ended.
+    fn after_erasure(&mut self, chain: &Chain, last: Option<&LastLink>, checkpoints: &[Checkpoint]) {
+        for checkpoint in checkpoints {
+            self.report.checkpoints += 1;
+            let hash = || checkpoint.hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let kind = match last {
+                _ if !checkpoint.is_signed_by(self.keys) => ProblemKind::BadSignature,
+                Some(last) if checkpoint.seq > last.seq => ProblemKind::Truncated,
+                Some(last) if checkpoint.seq == last.seq && hash() != last.hash => ProblemKind::Rewritten,
+                _ => continue,
+            };
+            self.problem(kind, chain, Some(checkpoint.seq), None);
         }
     }
 
@@ -159,7 +203,12 @@ impl Run<'_> {
             }
             for (chain, checkpoints) in by_chain {
                 let compared = self.checkpoints(&chain, &checkpoints).await;
-                self.unless_lost(&chain, compared)?;
+                match (compared, self.erased.get(chain.as_str()).cloned()) {
+                    (Err(error), Some(last)) if error.kind() == ErrorKind::NotFound => {
+                        self.after_erasure(&chain, last.as_ref(), &checkpoints);
+                    }
+                    (compared, _) => self.unless_lost(&chain, compared)?,
+                }
             }
         }
     }
@@ -167,6 +216,8 @@ impl Run<'_> {
     /// A chain that is gone or cannot be read is a finding; other errors end the run.
     fn unless_lost(&mut self, chain: &Chain, result: Result<()>) -> Result<()> {
         let kind = match result.as_ref().map_err(Error::kind) {
+            // It went while the chains were walked.
+            Err(ErrorKind::NotFound) if self.erased.contains_key(chain.as_str()) => return Ok(()),
             Err(ErrorKind::NotFound) => ProblemKind::ChainMissing,
             Err(ErrorKind::Corrupted) => ProblemKind::Damaged,
             _ => return result,
@@ -189,6 +240,17 @@ impl Run<'_> {
         let chain = Some(chain.as_str().to_owned());
         self.report.add(Problem { chain, seq, record_id, ..problem(kind) });
     }
+}
+
+/// The detail of the record of an erasure, as far as it is read here.
+#[derive(serde::Deserialize)]
+struct Erasure {
+    tenant: ErasedTenant,
+}
+
+#[derive(serde::Deserialize)]
+struct ErasedTenant {
+    last_link: Option<LastLink>,
 }
 
 const fn problem(kind: ProblemKind) -> Problem {

@@ -9,7 +9,7 @@ mod listing;
 pub mod schema;
 
 pub use denial::{deny, require};
-pub use listing::Listing;
+pub use listing::{Listing, default_limit, page_limit};
 
 use axum::{
     extract::{FromRequest, FromRequestParts},

@@ -20,6 +20,18 @@ pub(crate) fn sql(template: &'static str, identifiers: &[&str]) -> SqlStr {
     AssertSqlSafe(text).into_sql_str()
 }
 
+/// Deletes some rows of one tenant from `table`, whose rows `keys` tell apart: SQLite has no `DELETE … LIMIT`. Bind
+/// the tenant and the number of rows.
+#[cfg(feature = "sqlite")]
+pub(crate) fn delete_some(table: &str, keys: &[String]) -> SqlStr {
+    let keys: Vec<_> = keys.iter().map(|key| quoted(key)).collect();
+    let (table, keys) = (quoted(table), keys.join(", "));
+    AssertSqlSafe(format!(
+        "DELETE FROM {table} WHERE tenant_id = ?1 AND ({keys}) IN (SELECT {keys} FROM {table} WHERE tenant_id = ?1 LIMIT ?2)"
+    ))
+    .into_sql_str()
+}
+
 /// An identifier in quotes. NUL, which neither database can hold in a name, is dropped.
 pub(crate) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('\0', "").replace('"', "\"\""))

@@ -95,7 +95,7 @@ mod fault;
 pub(crate) mod ident;
 mod isolation;
 mod migrations;
-mod placement;
+pub(crate) mod placement;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

@@ -24,6 +24,14 @@ pub struct MemoryCertificateStore {
 }
 
 impl MemoryCertificateStore {
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut identities = self.lock();
+        let before = identities.len();
+        identities.retain(|_, held| held.tenant != *tenant);
+        (before - identities.len()) as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyId, CertificateIdentity>> {
         self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,7 +76,7 @@ impl CertificateStore for MemoryCertificateStore {
 
     async fn remove(&self, _: &PlatformScope, tenant: &TenantId, id: &KeyId) -> Result<CertificateIdentity> {
         let mut identities = self.lock();
-        if !identities.get(id).is_some_and(|held| held.tenant == *tenant) {
+        if identities.get(id).is_none_or(|held| held.tenant != *tenant) {
             return Err(not_found(id));
         }
         identities.remove(id).ok_or_else(|| not_found(id))

@@ -24,7 +24,7 @@ impl Tenancy {
     ) -> Result<CertificateIdentity> {
         let now = self.clock.now();
         new.validate(now)?;
-        self.tenant(scope, &new.tenant).await?;
+        self.kept_tenant(scope, &new.tenant).await?;
         let identity = CertificateIdentity::create(new, generate_id()?, now);
         self.certificates.insert(scope, identity.clone()).await?;
         self.peers.forget();

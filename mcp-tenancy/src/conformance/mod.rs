@@ -29,6 +29,7 @@ mod revocations;
 mod roles;
 mod signing_keys;
 mod tenants;
+mod tenants_life;
 
 use std::{fmt, sync::Arc};
 

@@ -5,10 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::future::join_all;
 use mcp_core::{ErrorKind, error::Detail};
 
-use super::{Check, Failure, Outcome, ensure, ensure_eq, ensure_error, scope, tenant_id};
-use crate::tenant::{Name, NewTenant, SchemaName, Tenant, TenantProfile, TenantStatus, TenantStore};
+use super::{
+    Check, Failure, Outcome, ensure, ensure_eq, ensure_error, scope, tenant_id, tenants_life as life,
+};
+use crate::tenant::{
+    Name, NewTenant, SchemaName, Tenant, TenantFilter, TenantProfile, TenantStatus, TenantStore,
+};
 
-type Store = Arc<dyn TenantStore>;
+pub(super) type Store = Arc<dyn TenantStore>;
 
 /// The suite of [`TenantStore`].
 pub const TENANT_STORE: &[Check<dyn TenantStore>] = &[
@@ -22,9 +26,20 @@ pub const TENANT_STORE: &[Check<dyn TenantStore>] = &[
     ("no_skipped_change", |store| Box::pin(no_skipped_change(store))),
     ("what_is_not_there_is_not_found", |store| Box::pin(what_is_not_there_is_not_found(store))),
     ("bad_input_changes_nothing", |store| Box::pin(bad_input_changes_nothing(store))),
+    ("a_deleted_tenant_has_a_way_back", |store| Box::pin(life::a_deleted_tenant_has_a_way_back(store))),
+    ("nothing_is_erased_before_its_time", |store| Box::pin(life::nothing_is_erased_before_its_time(store))),
+    ("an_erased_tenant_is_a_tombstone", |store| Box::pin(life::an_erased_tenant_is_a_tombstone(store))),
+    ("what_an_erasure_did_is_kept", |store| Box::pin(life::what_an_erasure_did_is_kept(store))),
+    ("no_project_without_its_organisation", |store| {
+        Box::pin(life::no_project_without_its_organisation(store))
+    }),
+    ("an_organisation_goes_after_its_projects", |store| {
+        Box::pin(life::an_organisation_goes_after_its_projects(store))
+    }),
+    ("lists_are_filtered", |store| Box::pin(life::lists_are_filtered(store))),
 ];
 
-fn new(id: &str) -> Result<NewTenant, Failure> {
+pub(super) fn new(id: &str) -> Result<NewTenant, Failure> {
     Ok(NewTenant::new(tenant_id(id)?, id.to_uppercase()))
 }
 
@@ -79,7 +94,11 @@ async fn one_owner_a_schema(store: Store) -> Outcome {
     for error in lost {
         ensure_error(error, ErrorKind::AlreadyExists, "a second owner of a schema")?;
     }
-    ensure_eq(store.list(&scope, None, 100).await?.items.len(), 1, "how many tenants there are")
+    ensure_eq(
+        store.list(&scope, &TenantFilter::default(), None, 100).await?.items.len(),
+        1,
+        "how many tenants there are",
+    )
 }
 
 async fn trying_again_is_safe(store: Store) -> Outcome {
@@ -121,6 +140,10 @@ async fn no_lost_update(store: Store) -> Outcome {
         "the time of creation",
     )?;
     ensure_eq(store.get(&scope, &created.id).await?, won, "what is stored after the race")?;
+    let mut moved = profile(9);
+    moved.region = Name::parse("elsewhere")?;
+    let moved = store.update(&scope, &created.id, moved, 2).await;
+    ensure_error(moved, ErrorKind::Unsupported, "an update to another region")?;
     let future = store.update(&scope, &created.id, profile(9), 3).await;
     ensure_error(future, ErrorKind::Conflict, "an update of a version to come").map(drop)
 }
@@ -151,7 +174,7 @@ async fn lists_are_complete_and_in_order(store: Store) -> Outcome {
     for limit in [1, 5, 22, 23, 24, 0, u32::MAX] {
         let (mut seen, mut cursor, mut pages) = (Vec::new(), None::<String>, 0);
         loop {
-            let page = store.list(&scope, cursor.as_deref(), limit).await?;
+            let page = store.list(&scope, &TenantFilter::default(), cursor.as_deref(), limit).await?;
             ensure(page.items.len() as u64 <= u64::from(limit.max(1)), format!("over the limit {limit}"))?;
             seen.extend(page.items.into_iter().map(|tenant| tenant.id.to_string()));
             pages += 1;
@@ -164,7 +187,7 @@ async fn lists_are_complete_and_in_order(store: Store) -> Outcome {
         ensure_eq(&seen, &ids, "the tenants listed")?;
     }
     for cursor in ["", "not a cursor", "' OR 1=1 --"] {
-        let refused = store.list(&scope, Some(cursor), 10).await;
+        let refused = store.list(&scope, &TenantFilter::default(), Some(cursor), 10).await;
         ensure_error(refused, ErrorKind::InvalidInput, "a cursor nobody gave")?;
     }
     Ok(())
@@ -207,7 +230,7 @@ async fn no_skipped_change(store: Store) -> Outcome {
     };
     let (written, few, many) = tokio::join!(writers, read(1), read(100));
     written?;
-    let stored = store.list(&scope, None, 100).await?.items;
+    let stored = store.list(&scope, &TenantFilter::default(), None, 100).await?.items;
     for (seen, reader) in [(few?, "one at a time"), (many?, "many at a time")] {
         ensure_eq(seen.len(), stored.len(), &format!("tenants seen {reader}"))?;
         for tenant in &stored {
@@ -228,7 +251,7 @@ async fn what_is_not_there_is_not_found(store: Store) -> Outcome {
     let updated = store.update(&scope, &nobody, TenantProfile::named("N"), 1).await;
     ensure_error(updated, ErrorKind::NotFound, "update")?;
     ensure_eq(store.changes_since(&scope, 0, 10).await?, vec![], "changes")?;
-    ensure_eq(store.list(&scope, None, 10).await?.items, vec![], "list")
+    ensure_eq(store.list(&scope, &TenantFilter::default(), None, 10).await?.items, vec![], "list")
 }
 
 async fn bad_input_changes_nothing(store: Store) -> Outcome {

@@ -44,6 +44,14 @@ impl MemoryIssuerStore {
         Self { clock, state: Arc::default() }
     }
 
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut state = self.lock();
+        let before = state.issuers.len();
+        state.issuers.retain(|_, stored| stored.issuer.spec.tenant.as_ref() != Some(tenant));
+        (before - state.issuers.len()) as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -86,7 +86,7 @@ impl Tenancy {
     pub async fn put_issuer(&self, scope: &PlatformScope, new: NewIssuer) -> Result<Issuer> {
         new.spec.validate()?;
         if let Some(tenant) = &new.spec.tenant {
-            self.tenant(scope, tenant).await?;
+            self.kept_tenant(scope, tenant).await?;
         }
         let seal =
             |secret: Secret<String>| self.issuers.master.seal(secret.expose().as_bytes(), &place(&new.id));

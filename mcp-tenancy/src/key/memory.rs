@@ -39,6 +39,14 @@ impl MemoryKeyStore {
         Self { clock, keys: Arc::default() }
     }
 
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut keys = self.lock();
+        let before = keys.len();
+        keys.retain(|_, stored| stored.key.tenant != *tenant);
+        (before - keys.len()) as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyId, StoredKey>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }

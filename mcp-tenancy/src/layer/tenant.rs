@@ -19,7 +19,7 @@ use tower::{BoxError, Layer, Service};
 use super::{StreamGuard, denial::Denials};
 use crate::{
     auth::Identity,
-    tenant::{KnownTenant, TenantDirectory},
+    tenant::{KnownTenant, Refusal, TenantDirectory},
 };
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
@@ -29,6 +29,9 @@ const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 /// The tenant is the one of the credential. `X-Tenant-ID` may name it too and must then agree. A header that
 /// names another tenant, one that does not exist, none at all, or that comes twice or in another spelling
 /// (`X_Tenant_ID`) gets one and the same 403, recorded in the audit chain of the credential's tenant.
+///
+/// A tenant that is suspended or deleted, whose organisation is, or whose data lives in a region that is served
+/// elsewhere, is refused with a 403 that says so, before anything of it is looked at.
 ///
 /// When the tenant is suspended, calls in flight are dropped and open streams end with an error, at once for
 /// a suspension made in this process and within the directory's poll interval otherwise. What is inside must
@@ -65,16 +68,23 @@ impl TenantLayer {
             deny("the tenant does not exist");
             return Err(foreign_tenant());
         };
-        if !known.tenant().is_active() {
-            deny("the tenant is suspended");
-            return Err(suspended());
+        if let Some(refusal) = known.refusal() {
+            deny(refusal.reason());
+            return Err(refusal.error("tenant.resolve"));
         }
         Ok(known)
     }
 
     /// Why a tenant that could be used a moment ago no longer can.
     fn closed(&self, tenant: &TenantId) -> Error {
-        self.directory.get(tenant).err().unwrap_or_else(suspended)
+        match self.directory.get(tenant) {
+            Err(lost) => lost,
+            Ok(known) => {
+                let refusal = known.as_ref().and_then(|known| known.refusal());
+                // It may be open again by now; the call was cut all the same.
+                refusal.unwrap_or(&Refusal::Suspended).error("tenant.resolve")
+            }
+        }
     }
 }
 
@@ -111,10 +121,6 @@ fn is_spelled_alike(name: &str) -> bool {
 
 fn foreign_tenant() -> Error {
     Error::permission_denied("tenant.resolve", "this tenant may not be used with these credentials")
-}
-
-fn suspended() -> Error {
-    Error::permission_denied("tenant.resolve", "the tenant is suspended; ask the platform's operator")
 }
 
 fn no_identity() -> Error {

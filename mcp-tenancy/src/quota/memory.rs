@@ -64,6 +64,14 @@ impl MemoryQuotaStore {
         })
     }
 
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = tenants.remove(tenant).unwrap_or_default();
+        let counters: usize = gone.counters.values().map(Counters::len).sum();
+        (gone.limits.len() + counters + gone.reservations.len()) as u64
+    }
+
     fn of<T>(&self, tenant: &TenantId, look: impl FnOnce(&mut Tenant) -> T) -> T {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         look(tenants.entry(tenant.clone()).or_default())

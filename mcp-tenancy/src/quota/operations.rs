@@ -25,7 +25,7 @@ impl Tenancy {
     /// # Errors
     /// As [`QuotaStore::set`]; [`NotFound`](mcp_core::ErrorKind::NotFound) if there is no such tenant.
     pub async fn set_quota(&self, scope: &PlatformScope, tenant: &TenantId, limit: QuotaLimit) -> Result<()> {
-        self.tenant(scope, tenant).await?;
+        self.kept_tenant(scope, tenant).await?;
         self.quotas.set(scope, tenant, limit).await
     }
 

@@ -17,6 +17,14 @@ pub struct MemoryRefreshStore {
 }
 
 impl MemoryRefreshStore {
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut families = self.lock();
+        let before = families.len();
+        families.retain(|_, held| held.tenant != *tenant);
+        (before - families.len()) as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<FamilyId, StoredFamily>> {
         self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -123,7 +123,7 @@ impl Tenancy {
             let (family, decision) = self.decide(scope, &presented).await?;
             let key = self.key_behind(scope, &family).await?;
             let principal = narrowed(&family.principal, request.permissions.clone())?;
-            self.require_active(scope, &family.tenant).await?;
+            self.require_open("token.grant", scope, &family.tenant).await?;
             let next = match decision {
                 Decision::Again(next) => next,
                 Decision::Rotate(rotated, next) => {
@@ -205,13 +205,6 @@ impl Tenancy {
                 self.end(scope, &family.id, now, "its API key may not be used").await?;
                 Err(refused("the API key behind the refresh token may not be used"))
             }
-        }
-    }
-
-    async fn require_active(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<()> {
-        match self.tenant(scope, tenant).await?.is_active() {
-            true => Ok(()),
-            false => Err(Error::permission_denied("token.grant", "the tenant is suspended")),
         }
     }
 

@@ -50,6 +50,17 @@ impl MemoryRevocationStore {
         self
     }
 
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        let mut state = self.lock();
+        let before = state.changes.len();
+        state.changes.retain(|_, revocation| match revocation {
+            Revocation::Token(token) => token.tenant != *tenant,
+            Revocation::All { tenant: of, .. } => of != tenant,
+        });
+        (before - state.changes.len()) as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,9 +26,12 @@ pub struct DeclaredTenant {
     /// Its tier.
     #[serde(default)]
     pub tier: Option<Name>,
-    /// Where its data lives.
+    /// Where its data lives, for ever.
     #[serde(default)]
     pub region: Option<Name>,
+    /// The organisation whose project it is, for ever.
+    #[serde(default)]
+    pub parent: Option<TenantId>,
 }
 
 impl DeclaredTenant {
@@ -37,6 +40,7 @@ impl DeclaredTenant {
     pub fn into_new(self, id: TenantId) -> NewTenant {
         let mut new = NewTenant::new(id, self.name);
         new.schema = self.schema.unwrap_or(new.schema);
+        new.parent = self.parent;
         new.profile.features = self.features;
         new.profile.limits = self.limits;
         new.profile.tier = self.tier.unwrap_or(new.profile.tier);
@@ -83,7 +87,10 @@ pub fn declared_tenants(file: &str, text: &str) -> Result<Vec<NewTenant>> {
             strict::from_yaml::<Tenants>(file, &in_place(text, &map.data.routing))?
         }
     };
-    let tenants: Vec<_> = declared.tenants.into_iter().map(|(id, declared)| declared.into_new(id)).collect();
+    let mut tenants: Vec<_> =
+        declared.tenants.into_iter().map(|(id, declared)| declared.into_new(id)).collect();
+    // Organisations first: a project can be created once its own is there.
+    tenants.sort_by_key(|tenant| tenant.parent.is_some());
     for tenant in &tenants {
         tenant.validate().map_err(|error| {
             Error::invalid_input(
@@ -202,6 +209,10 @@ mod tests {
         let tenants = declared_tenants("t.yaml", inner).unwrap();
         assert_eq!(tenants[0].profile.tier.as_str(), "gold");
         assert_eq!(tenants[0].schema.as_str(), "acme");
+        let family = "tenants:\n  a-project:\n    name: P\n    parent: org\n  org:\n    name: O\n";
+        let ids = declared_tenants("t.yaml", family).unwrap();
+        let ids: Vec<_> = ids.iter().map(|tenant| (tenant.id.as_str(), tenant.parent.is_some())).collect();
+        assert_eq!(ids, [("org", false), ("a-project", true)], "an organisation comes before its projects");
         let twice = "tenants:\n  acme:\n    name: A\n  acme:\n    name: B\n";
         assert!(declared_tenants("t.yaml", twice).is_err(), "a tenant declared twice was accepted");
     }

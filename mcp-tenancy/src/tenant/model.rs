@@ -22,6 +22,10 @@ pub enum TenantStatus {
     Active,
     /// Every call is refused and open streams end; nothing is deleted.
     Suspended,
+    /// It is deleted, and refused like a suspended one; until the grace has passed it can be restored.
+    Deleting,
+    /// All that it had is gone. Its id and its schema stay taken for ever.
+    Erased,
 }
 
 impl TenantStatus {
@@ -31,6 +35,8 @@ impl TenantStatus {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+            Self::Erased => "erased",
         }
     }
 
@@ -42,7 +48,12 @@ impl TenantStatus {
         match text {
             "active" => Ok(Self::Active),
             "suspended" => Ok(Self::Suspended),
-            _ => Err(Error::invalid_input("tenant.status", "a status is `active` or `suspended`")),
+            "deleting" => Ok(Self::Deleting),
+            "erased" => Ok(Self::Erased),
+            _ => Err(Error::invalid_input(
+                "tenant.status",
+                "a status is `active`, `suspended`, `deleting` or `erased`",
+            )),
         }
     }
 }
@@ -141,6 +152,8 @@ pub struct NewTenant {
     pub profile: TenantProfile,
     /// Its database schema, for ever. Default [`SchemaName::of_tenant`] its id.
     pub schema: SchemaName,
+    /// The organisation whose project it is, for ever. An organisation is a tenant that has none. Default none.
+    pub parent: Option<TenantId>,
     /// Makes trying again safe: the same key with the same tenant answers with what the first call made.
     /// 1–128 printable ASCII characters. Default none.
     pub idempotency_key: Option<String>,
@@ -151,7 +164,7 @@ impl NewTenant {
     #[must_use]
     pub fn new(id: TenantId, name: impl Into<String>) -> Self {
         let schema = SchemaName::of_tenant(&id);
-        Self { id, profile: TenantProfile::named(name), schema, idempotency_key: None }
+        Self { id, profile: TenantProfile::named(name), schema, parent: None, idempotency_key: None }
     }
 
     /// Checks what the types of the fields do not.
@@ -166,12 +179,51 @@ impl NewTenant {
                 "an idempotency key must have 1 to 128 printable ASCII characters without blanks",
             ));
         }
+        if self.parent.as_ref() == Some(&self.id) {
+            return Err(Error::invalid_input("tenant.create", "a tenant cannot be its own `parent`"));
+        }
         self.profile.validate()
     }
 
     /// Whether `tenant`, made under the same idempotency key, was made from this.
     pub(crate) fn made(&self, tenant: &Tenant) -> bool {
-        self.id == tenant.id && self.schema == tenant.schema
+        self.id == tenant.id && self.schema == tenant.schema && self.parent == tenant.parent
+    }
+}
+
+/// That a tenant is deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
+pub struct Deletion {
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+    /// Until then it can be restored; what it has is erased afterwards.
+    pub erase_after: Timestamp,
+    /// What it is again once it is restored.
+    pub restores_to: TenantStatus,
+    /// When erasing began: it cannot be restored any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasing_since: Option<Timestamp>,
+    /// When all was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Timestamp>,
+}
+
+/// Which tenants a list has. The default has all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantFilter {
+    /// Only those whose own status this is; an organisation that is closed changes nothing here.
+    pub status: Option<TenantStatus>,
+    /// Only the projects of this organisation.
+    pub parent: Option<TenantId>,
+}
+
+impl TenantFilter {
+    /// Whether the list has `tenant`.
+    #[must_use]
+    pub fn admits(&self, tenant: &Tenant) -> bool {
+        self.status.is_none_or(|status| tenant.status == status)
+            && self.parent.as_ref().is_none_or(|parent| tenant.parent.as_ref() == Some(parent))
     }
 }
 
@@ -188,6 +240,12 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// Its database schema where its tier has isolation mode `schema`.
     pub schema: SchemaName,
+    /// The organisation whose project it is. While that is closed, so is the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TenantId>,
+    /// That it is deleted, and what becomes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.

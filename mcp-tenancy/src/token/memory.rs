@@ -22,6 +22,11 @@ pub struct MemorySigningKeyStore {
 }
 
 impl MemorySigningKeyStore {
+    /// Forgets what is the tenant's; returns how many there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        self.lock().remove(tenant).map_or(0, |keys| keys.len() as u64)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Vec<SigningKey>>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -69,7 +69,7 @@ impl Tenancy {
         tenant: &TenantId,
         rotation: Rotation,
     ) -> Result<SigningKeyInfo> {
-        self.tenant(scope, tenant).await?;
+        self.kept_tenant(scope, tenant).await?;
         let key = self.keyring.rotate(scope, tenant, rotation, self.overlap()).await?;
         Ok(SigningKeyInfo::of(key, self.clock.now()))
     }
@@ -102,7 +102,7 @@ impl Tenancy {
     pub async fn jwks(&self, tenant: &TenantId) -> Result<JwkSet> {
         // Only tenants that exist have keys: an invented one costs no question to the key store.
         match self.directory().resolve(tenant).await? {
-            Some(known) if known.tenant().is_active() => self.keyring.jwks(tenant).await,
+            Some(known) if known.is_open() => self.keyring.jwks(tenant).await,
             _ => Ok(JwkSet { keys: Vec::new() }),
         }
     }

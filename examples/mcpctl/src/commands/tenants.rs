@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,8 +14,15 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List all tenants.
-    List,
+    /// List all tenants, or those that are asked for.
+    List {
+        /// Only those with this status: active, suspended, deleting or erased.
+        #[arg(long)]
+        status: Option<String>,
+        /// Only the projects of this organisation.
+        #[arg(long, value_name = "TENANT")]
+        parent: Option<String>,
+    },
     /// Show one tenant.
     Show {
         /// The tenant's id.
@@ -29,6 +37,24 @@ pub(crate) enum Command {
     },
     /// Let a suspended tenant be used again.
     Resume {
+        /// The tenant's id.
+        tenant: String,
+    },
+    /// Delete a tenant and its projects: refused at once, erased after a grace.
+    Delete {
+        /// The tenant's id.
+        tenant: String,
+        /// Days until its data is erased; what the platform's configuration says where it is not given.
+        #[arg(long, value_name = "DAYS")]
+        grace_days: Option<u32>,
+    },
+    /// Make a deleted tenant what it was, as long as nothing of it is erased.
+    Restore {
+        /// The tenant's id.
+        tenant: String,
+    },
+    /// Show what was erased of a tenant, step by step.
+    Receipt {
         /// The tenant's id.
         tenant: String,
     },
@@ -56,6 +82,9 @@ pub(crate) struct Create {
     /// Where its data lives.
     #[arg(long)]
     region: Option<String>,
+    /// The organisation whose project it is.
+    #[arg(long, value_name = "TENANT")]
+    parent: Option<String>,
     /// Its database schema where its tier has isolation `schema`.
     #[arg(long)]
     schema: Option<String>,
@@ -78,7 +107,12 @@ impl Create {
         for (name, count) in limits.into_iter().filter_map(|(name, count)| Some((name, count?))) {
             body["limits"][name] = count.get().into();
         }
-        let texts = [("tier", &self.tier), ("region", &self.region), ("schema", &self.schema)];
+        let texts = [
+            ("tier", &self.tier),
+            ("region", &self.region),
+            ("parent", &self.parent),
+            ("schema", &self.schema),
+        ];
         for (name, text) in texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
             body[name] = text.as_str().into();
         }
@@ -90,15 +124,21 @@ const COLUMNS: &[Column] = &[
     ("tenant", "id"),
     ("name", "name"),
     ("status", "status"),
+    ("parent", "parent"),
     ("tier", "tier"),
     ("region", "region"),
     ("requests/min", "limits.requests_per_minute"),
     ("features", "features"),
 ];
 
+const STEPS: &[Column] = &[("step", "name"), ("finished", "finished_at"), ("erased", "erased.counts")];
+
 pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result<()> {
     let answer = match &command {
-        Command::List => client.list(&[client.operator()?, "tenants"], None).await?,
+        Command::List { status, parent } => {
+            let query = [("status", status.as_deref()), ("parent", parent.as_deref())];
+            client.list_where(&[client.operator()?, "tenants"], &query, None).await?
+        }
         Command::Show { tenant } if client.is_operator() => {
             client.send(Ask::get(&["operator", "tenants", tenant])).await?
         }
@@ -110,6 +150,17 @@ pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result
         }
         Command::Suspend { tenant } => change(client, tenant, "suspend").await?,
         Command::Resume { tenant } => change(client, tenant, "resume").await?,
+        Command::Delete { tenant, grace_days } => {
+            let ask = Ask::new(Method::DELETE, &[client.operator()?, "tenants", tenant]);
+            client.send(ask.query("grace_days", *grace_days)).await?
+        }
+        Command::Restore { tenant } => change(client, tenant, "restore").await?,
+        Command::Receipt { tenant } => {
+            let receipt = client.send(Ask::get(&[client.operator()?, "tenants", tenant, "receipt"])).await?;
+            let shown = if json { &receipt } else { &receipt["steps"] };
+            output::show(shown, STEPS, json);
+            return Ok(());
+        }
     };
     output::show(&answer, COLUMNS, json);
     Ok(())

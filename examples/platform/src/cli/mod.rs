@@ -45,16 +45,16 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print every setting with its meaning, value and default.
     Config,
-    /// Create, list, suspend and resume tenants.
+    /// Create, list, suspend, resume, delete and restore tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Create, list and revoke API keys.
+    /// Create, list, rotate and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
     /// Create, list and revoke the keys of operators, for the REST API above tenants.
     #[command(subcommand)]
     OperatorKey(operator_key::Command),
-    /// Issue tokens.
+    /// Issue and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
     /// Check the audit chains.

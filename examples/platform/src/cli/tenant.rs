@@ -1,6 +1,6 @@
 //! `mcp-platform tenant …`.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use clap::{Args, Subcommand};
 use mcp_core::{Result, scope::TenantId};
@@ -30,6 +30,24 @@ pub(crate) enum Command {
         /// The tenant's id.
         tenant: TenantId,
     },
+    /// Delete a tenant and its projects: refused at once, erased by the servers after a grace.
+    Delete {
+        /// The tenant's id.
+        tenant: TenantId,
+        /// Days until its data is erased; tenants.grace_days where it is not given.
+        #[arg(long, value_name = "DAYS")]
+        grace_days: Option<u32>,
+    },
+    /// Make a deleted tenant what it was, as long as nothing of it is erased.
+    Restore {
+        /// The tenant's id.
+        tenant: TenantId,
+    },
+    /// Show what was erased of a tenant, as JSON.
+    Receipt {
+        /// The tenant's id.
+        tenant: TenantId,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +72,9 @@ pub(crate) struct Create {
     /// Where its data lives.
     #[arg(long, value_parser = Name::parse)]
     region: Option<Name>,
+    /// The organisation whose project it is.
+    #[arg(long, value_name = "TENANT")]
+    parent: Option<TenantId>,
     /// Its database schema where its tier has isolation `schema`.
     #[arg(long, value_parser = SchemaName::parse)]
     schema: Option<SchemaName>,
@@ -75,6 +96,7 @@ impl Create {
         profile.tier = self.tier.unwrap_or_else(|| profile.tier.clone());
         profile.region = self.region.unwrap_or_else(|| profile.region.clone());
         new.schema = self.schema.unwrap_or(new.schema);
+        new.parent = self.parent;
         new.idempotency_key = self.idempotency_key;
         new
     }
@@ -82,12 +104,12 @@ impl Create {
 
 pub(crate) async fn run(command: Command, config: &Config, json: bool) -> Result<()> {
     let administration = Administration::open(config).await?;
-    let done = apply(command, &administration, json).await;
+    let done = apply(command, &administration, config, json).await;
     administration.close().await;
     done
 }
 
-async fn apply(command: Command, administration: &Administration, json: bool) -> Result<()> {
+async fn apply(command: Command, administration: &Administration, config: &Config, json: bool) -> Result<()> {
     let tenancy = administration.tenancy();
     let tenants = match command {
         Command::Create(create) => {
@@ -100,6 +122,17 @@ async fn apply(command: Command, administration: &Administration, json: bool) ->
         }
         Command::Resume { tenant } => {
             vec![tenancy.resume_tenant(&operator("tenant resume")?, &tenant).await?]
+        }
+        Command::Delete { tenant, grace_days } => {
+            let days = u64::from(grace_days.unwrap_or(config.tenants.grace_days));
+            let grace = Duration::from_secs(days * 24 * 3600);
+            vec![tenancy.delete_tenant(&operator("tenant delete")?, &tenant, grace).await?]
+        }
+        Command::Restore { tenant } => {
+            vec![tenancy.restore_tenant(&operator("tenant restore")?, &tenant).await?]
+        }
+        Command::Receipt { tenant } => {
+            return output::json(&tenancy.erasure_receipt(&operator("tenant receipt")?, &tenant).await?);
         }
     };
     if json {

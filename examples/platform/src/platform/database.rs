@@ -1,6 +1,6 @@
 //! The database product, chosen by configuration; the rest of the platform sees traits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use mcp_automation::release::{PostgresReleaseStore, ReleaseStore, SqliteReleaseStore};
 use mcp_context::{
@@ -9,20 +9,21 @@ use mcp_context::{
 };
 use mcp_core::{
     Error, PlatformScope, Result,
-    audit::{AuditStore, PgAudit, SqliteAudit},
+    audit::{AuditStore, DenialLog, PgAudit, SqliteAudit},
     clock::SystemClock,
     event::{EventFeed, OutboxStore, PgOutbox, SqliteOutbox},
-    key::{MasterKey, Secret},
+    key::{DataKeyStore, MasterKey, PostgresDataKeyStore, Secret, SqliteDataKeyStore},
     lease::{Leases, PgLeases, SqliteLeases},
     sql::{
         IsolationMode, Migrations,
-        postgres::{PgConfig, PgKernel},
-        sqlite::{SqliteConfig, SqliteKernel},
+        postgres::{PgConfig, PgEraser, PgKernel, PgRegion},
+        sqlite::{SqliteConfig, SqliteEraser, SqliteKernel},
     },
 };
 use mcp_tenancy::{
     TenancyDeps,
-    tenant::{Name, TierModes},
+    policy::AuthorizationDeps,
+    tenant::{Name, PostgresTenantStore, Regions, SqliteTenantStore, TierModes},
     token::TokenConfig,
 };
 
@@ -42,6 +43,9 @@ const POSTGRES_MIGRATIONS: &[Migrations] = &[
 pub(super) struct Database {
     kernel: Kernel,
     modes: TierModes,
+    regions: Regions,
+    /// How long an erasure waits for replicas that have not heard of it.
+    settle: Duration,
 }
 
 #[derive(Debug)]
@@ -53,27 +57,29 @@ enum Kernel {
 impl Database {
     /// Opens the database; an embedded one is made where there is none.
     pub(super) async fn open(config: &Config) -> Result<Self> {
-        let modes = tier_modes(config)?;
+        let (modes, regions) = (tier_modes(config)?, regions(&config.tenants)?);
         let clock = Arc::new(SystemClock);
         let kernel = match config.database.backend {
             Backend::Sqlite => {
                 let mut settings = SqliteConfig::new(&config.data.dir);
                 settings.modes = modes.modes();
+                settings.regions = config.tenants.region_directories.clone();
                 Kernel::Sqlite(SqliteKernel::open(settings, SQLITE_MIGRATIONS, clock).await?)
             }
             Backend::Postgres => {
-                let settings = postgres(&config.database, &modes);
+                let settings = postgres(config, &modes);
                 let connected = PgKernel::connect(settings, POSTGRES_MIGRATIONS, clock).await;
                 Kernel::Postgres(connected.map_err(say_migrate)?)
             }
         };
-        Ok(Self { kernel, modes })
+        let settle = Duration::from_secs(config.tenants.settle_seconds);
+        Ok(Self { kernel, modes, regions, settle })
     }
 
     /// Makes or updates the tables above tenants, then every tenant's; returns how many tenants there are.
     pub(super) async fn migrate(config: &Config, scope: &PlatformScope) -> Result<u64> {
         if config.database.backend == Backend::Postgres {
-            let settings = postgres(&config.database, &tier_modes(config)?);
+            let settings = postgres(config, &tier_modes(config)?);
             PgKernel::install(&settings, POSTGRES_MIGRATIONS).await?;
         }
         let database = Self::open(config).await?;
@@ -87,9 +93,42 @@ impl Database {
 
     /// The stores of tenants, keys and signing keys.
     pub(super) fn tenancy(&self, tokens: TokenConfig, master: MasterKey) -> TenancyDeps {
+        let (modes, regions) = (self.modes.clone(), self.regions.clone());
+        let mut deps = match &self.kernel {
+            Kernel::Sqlite(kernel) => {
+                let tenants = SqliteTenantStore::new(kernel.clone(), modes.clone());
+                TenancyDeps {
+                    tenants: Arc::new(tenants.with_regions(regions.clone())),
+                    erasers: vec![Arc::new(SqliteEraser::new(kernel.clone(), self.settle))],
+                    ..TenancyDeps::sqlite(kernel, modes, master, tokens)
+                }
+            }
+            Kernel::Postgres(kernel) => {
+                let tenants = PostgresTenantStore::new(kernel.clone(), modes.clone());
+                TenancyDeps {
+                    tenants: Arc::new(tenants.with_regions(regions.clone())),
+                    erasers: vec![Arc::new(PgEraser::new(kernel.clone(), self.settle))],
+                    ..TenancyDeps::postgres(kernel, modes, master, tokens)
+                }
+            }
+        };
+        deps.regions = regions;
+        deps
+    }
+
+    /// The store of tenants' data keys.
+    pub(super) fn data_keys(&self) -> Arc<dyn DataKeyStore> {
         match &self.kernel {
-            Kernel::Sqlite(kernel) => TenancyDeps::sqlite(kernel, self.modes.clone(), master, tokens),
-            Kernel::Postgres(kernel) => TenancyDeps::postgres(kernel, self.modes.clone(), master, tokens),
+            Kernel::Sqlite(kernel) => Arc::new(SqliteDataKeyStore::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PostgresDataKeyStore::new(kernel.clone())),
+        }
+    }
+
+    /// The stores of roles and policies.
+    pub(super) fn authorization(&self, denials: Arc<dyn DenialLog>) -> Result<AuthorizationDeps> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => AuthorizationDeps::sqlite(kernel, denials),
+            Kernel::Postgres(kernel) => AuthorizationDeps::postgres(kernel, denials),
         }
     }
 
@@ -165,12 +204,20 @@ impl Database {
     }
 }
 
-fn postgres(database: &config::Database, modes: &TierModes) -> PgConfig {
+fn postgres(config: &Config, modes: &TierModes) -> PgConfig {
+    let database = &config.database;
     let url = |text: &str| Some(Secret::new(text.to_owned())).filter(|_| !text.is_empty());
+    let region = |region: &config::RegionDatabase| PgRegion {
+        app: Secret::new(region.url.clone()),
+        owner: url(&region.owner_url),
+        relay: url(&region.relay_url).or_else(|| url(&region.owner_url)),
+    };
     let mut settings = PgConfig::new(Secret::new(database.url.clone()));
     settings.owner = url(&database.owner_url);
     settings.relay = url(&database.relay_url).or_else(|| url(&database.owner_url));
     settings.modes = modes.modes();
+    let regions = config.tenants.region_databases.iter();
+    settings.regions = regions.map(|(name, urls)| (name.clone(), region(urls))).collect();
     settings.database_prefix = database.tenant_database_prefix.clone();
     settings
 }
@@ -184,6 +231,15 @@ fn say_migrate(error: Error) -> Error {
         }
         _ => error,
     }
+}
+
+/// The regions whose tenants are served, as configured.
+fn regions(tenants: &config::Tenants) -> Result<Regions> {
+    let here = tenants.regions.iter().map(|name| Name::parse(name)).collect::<Result<Vec<_>>>()?;
+    let elsewhere = tenants.region_directories.keys().chain(tenants.region_databases.keys());
+    elsewhere
+        .map(|name| Name::parse(name))
+        .try_fold(Regions::here(here), |regions, name| Ok(regions.with(name?)))
 }
 
 /// The isolation mode of each tier, as configured; `auto` is what suits the backend.

@@ -1,6 +1,6 @@
 //! Settings of the PostgreSQL kernel.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -28,6 +28,9 @@ pub struct PgConfig {
     /// placements and holds leases, and nothing more. May be the owner's URL, which keeps the owner's rights.
     /// Needed by whoever publishes, seals or verifies.
     pub relay: Option<Secret<String>>,
+    /// For each region whose tenants' data lives elsewhere, the databases there: their names are as those here, the
+    /// tables above tenants stay here. Default: none.
+    pub regions: BTreeMap<String, PgRegion>,
     /// The isolation modes tenants may have. Default: all three.
     pub modes: Vec<IsolationMode>,
     /// How long a begin waits for a connection. Default 5 s.
@@ -56,6 +59,7 @@ impl PgConfig {
             app,
             owner: None,
             relay: None,
+            regions: BTreeMap::new(),
             modes: IsolationMode::ALL.to_vec(),
             wait: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
@@ -98,19 +102,45 @@ impl PgConfig {
 
     /// The three roles' options. The URLs' passwords stay in them.
     pub(crate) fn roles(&self) -> Result<Roles> {
-        let app = parse("app", &self.app)?;
-        let owner = self.owner.as_ref().map(|url| parse("owner", url)).transpose()?;
-        let relay = self.relay.as_ref().map(|url| parse("relay", url)).transpose()?;
-        let main = app.get_database().unwrap_or_else(|| app.get_username()).to_owned();
-        for (name, options) in [("owner", &owner), ("relay", &relay)] {
-            let Some(options) = options else { continue };
-            if options.get_username() == app.get_username() {
-                let message = format!("the URLs `app` and `{name}` must name different roles");
-                return Err(Error::invalid_input("sql.open", message));
-            }
-        }
-        Ok(Roles { main, app, owner, relay })
+        roles(&self.app, self.owner.as_ref(), self.relay.as_ref())
     }
+}
+
+/// Where the data of a region's tenants lives: as the URLs of the same names in [`PgConfig`].
+#[derive(Debug, Clone)]
+pub struct PgRegion {
+    /// The role of the running platform.
+    pub app: Secret<String>,
+    /// The role that owns the tables.
+    pub owner: Option<Secret<String>>,
+    /// The role that publishes and seals.
+    pub relay: Option<Secret<String>>,
+}
+
+impl PgRegion {
+    pub(crate) fn roles(&self, region: &str) -> Result<Roles> {
+        roles(&self.app, self.owner.as_ref(), self.relay.as_ref())
+            .map_err(|error| error.with_context("region", region))
+    }
+}
+
+fn roles(
+    app: &Secret<String>,
+    owner: Option<&Secret<String>>,
+    relay: Option<&Secret<String>>,
+) -> Result<Roles> {
+    let app = parse("app", app)?;
+    let owner = owner.map(|url| parse("owner", url)).transpose()?;
+    let relay = relay.map(|url| parse("relay", url)).transpose()?;
+    let main = app.get_database().unwrap_or_else(|| app.get_username()).to_owned();
+    for (name, options) in [("owner", &owner), ("relay", &relay)] {
+        let Some(options) = options else { continue };
+        if options.get_username() == app.get_username() {
+            let message = format!("the URLs `app` and `{name}` must name different roles");
+            return Err(Error::invalid_input("sql.open", message));
+        }
+    }
+    Ok(Roles { main, app, owner, relay })
 }
 
 /// How each role connects.

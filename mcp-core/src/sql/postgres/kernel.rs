@@ -1,20 +1,17 @@
 //! The kernel on PostgreSQL.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use moka::future::Cache;
-use sqlx::{ConnectOptions, Connection, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use super::{
-    ControlRead, ControlTx, PgConfig, TenantRead, TenantTx,
-    config::Roles,
-    db::{Db, Local},
-    migrate, placement, query, secure,
+    ControlRead, ControlTx, PgConfig, TenantRead, TenantTx, migrate, placement,
+    places::{Inner, schema_of},
 };
 use crate::{
     audit::Chain,
-    clock::Clock,
-    error::{Error, ErrorKind, Result},
+    clock::{Clock, Timestamp},
+    error::{Error, Result},
     event::Commits,
     scope::{
         PlatformScope, Scope, TenantId,
@@ -24,9 +21,7 @@ use crate::{
         IsolationMode, Migrations, Placement, SchemaName,
         begin::{begun, uncancelled, wait_of},
         cached,
-        fault::OrFault,
         migrations::{Plan, Set},
-        tx::Context,
     },
 };
 
@@ -34,20 +29,7 @@ use crate::{
 ///
 /// What it promises is said in the [module's documentation](crate::sql).
 #[derive(Debug, Clone)]
-pub struct PgKernel(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    config: PgConfig,
-    roles: Roles,
-    plan: Plan,
-    context: Context,
-    main: Db,
-    tenants: Cache<TenantId, Arc<Db>>,
-    /// The relay role's, by the name of the database.
-    relays: Cache<String, Arc<Db>>,
-    placements: Cache<TenantId, Placement>,
-}
+pub struct PgKernel(pub(super) Arc<Inner>);
 
 impl PgKernel {
     /// Makes or migrates the control tables and the shared tables, as the owner. Then
@@ -62,7 +44,14 @@ impl PgKernel {
         let roles = config.roles()?;
         let owner = roles.owner()?;
         migrate::apply(&owner, CONTROL_SCHEMA, &plan, Set::Control, &roles).await?;
-        migrate::apply(&owner, DATA_SCHEMA, &plan, Set::Tenant, &roles).await
+        migrate::apply(&owner, DATA_SCHEMA, &plan, Set::Tenant, &roles).await?;
+        for (region, urls) in &config.regions {
+            let roles = urls.roles(region)?;
+            migrate::apply(&roles.owner()?, DATA_SCHEMA, &plan, Set::Tenant, &roles)
+                .await
+                .map_err(|error| error.with_context("region", region))?;
+        }
+        Ok(())
     }
 
     /// Connects as the app role, which must be one that row-level security holds.
@@ -74,15 +63,8 @@ impl PgKernel {
     /// `BYPASSRLS` or owns the tables; [`Unavailable`](crate::ErrorKind::Unavailable) if the database is
     /// away or not migrated.
     pub async fn connect(config: PgConfig, migrations: &[Migrations], clock: Arc<dyn Clock>) -> Result<Self> {
-        config.check()?;
         let plan = Plan::new(migrate::CORE, migrations)?;
-        let roles = config.roles()?;
-        let main = Db::new(&config, roles.app.clone(), config.connections);
-        let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
-        let relays = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
-        let context = Context::new(clock);
-        let placements = cached::placements();
-        let inner = Inner { config, roles, plan, context, main, tenants, relays, placements };
+        let inner = Inner::new(config, plan, clock)?;
         inner.check().await?;
         Ok(Self(Arc::new(inner)))
     }
@@ -103,7 +85,7 @@ impl PgKernel {
         let limit = wait_of(scope, self.0.config.statement_timeout)?;
         begun(&self.0.context.tasks, wait_of(scope, self.0.config.wait)?, async move {
             let (placement, db) = inner.tenant_db(&tenant).await?;
-            let tx = inner.db(&db).write(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
+            let tx = db.write(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
             Ok(TenantTx::new(tx, inner.context.clone(), tenant))
         })
         .await
@@ -121,7 +103,7 @@ impl PgKernel {
         let limit = wait_of(scope, self.0.config.statement_timeout)?;
         begun(&self.0.context.tasks, wait_of(scope, self.0.config.wait)?, async move {
             let (placement, db) = inner.tenant_db(&tenant).await?;
-            let tx = inner.db(&db).read(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
+            let tx = db.read(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
             Ok(TenantRead::new(tx, tenant))
         })
         .await
@@ -137,7 +119,7 @@ impl PgKernel {
     pub async fn control(&self, _scope: &PlatformScope) -> Result<ControlTx> {
         let inner = self.0.clone();
         begun(&self.0.context.tasks, self.0.config.wait, async move {
-            let tx = inner.main.write(&inner.control_local()).await?;
+            let tx = inner.home.db.write(&inner.control_local()).await?;
             Ok(ControlTx::new(tx, inner.context.clone()))
         })
         .await
@@ -153,7 +135,7 @@ impl PgKernel {
     pub async fn control_read(&self, _scope: &PlatformScope) -> Result<ControlRead> {
         let inner = self.0.clone();
         begun(&self.0.context.tasks, self.0.config.wait, async move {
-            Ok(ControlRead::new(inner.main.read(&inner.control_local()).await?))
+            Ok(ControlRead::new(inner.home.db.read(&inner.control_local()).await?))
         })
         .await
     }
@@ -173,14 +155,32 @@ impl PgKernel {
         mode: IsolationMode,
         schema: Option<&SchemaName>,
     ) -> Result<Placement> {
+        self.place_in(tx, tenant, mode, schema, None).await
+    }
+
+    /// As [`place`](Self::place), in the databases of `region`.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place); [`Unsupported`](crate::ErrorKind::Unsupported) for a region that the
+    /// configuration does not list.
+    pub async fn place_in(
+        &self,
+        tx: &mut ControlTx,
+        tenant: &TenantId,
+        mode: IsolationMode,
+        schema: Option<&SchemaName>,
+        region: Option<&str>,
+    ) -> Result<Placement> {
         mode.require("PostgreSQL", &self.0.config.modes)?;
+        self.0.site(region)?;
         let schema = schema.cloned().unwrap_or_else(|| SchemaName::of_tenant(tenant));
         if mode == IsolationMode::Database && self.0.database_of(&schema).len() > 63 {
             let longest = 63 - self.0.config.database_prefix.len();
             let message = format!("in mode `database` a schema name may have {longest} characters");
             return Err(Error::invalid_input("sql.place", message));
         }
-        let placement = Placement { tenant: tenant.clone(), mode, schema, ready: false };
+        let region = region.map(str::to_owned);
+        let placement = Placement { tenant: tenant.clone(), mode, schema, region, ready: false };
         let now = tx.now();
         placement::insert(tx.conn(), &placement, now).await?;
         Ok(placement)
@@ -262,6 +262,12 @@ impl PgKernel {
         }
     }
 
+    /// The time by the kernel's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.context.clock.now()
+    }
+
     /// Which chains had events committed by this process.
     pub(crate) fn commits(&self) -> &Commits {
         &self.0.context.commits
@@ -300,145 +306,8 @@ impl PgKernel {
             db.close().await;
         }
         self.0.relays.invalidate_all();
-        self.0.main.close().await;
-    }
-}
-
-/// The sealer works on one chain at a time; a verifier may read beside it.
-const RELAY_CONNECTIONS: u32 = 2;
-
-/// The schema of a placement, within its database.
-fn schema_of(placement: &Placement) -> &str {
-    match placement.mode {
-        IsolationMode::Schema => placement.schema.as_str(),
-        IsolationMode::Row | IsolationMode::Database => DATA_SCHEMA,
-    }
-}
-
-impl Inner {
-    async fn check(&self) -> Result<()> {
-        let mut tx = self.main.read(&self.control_local()).await?;
-        secure::check_app_role(&mut tx, &[CONTROL_SCHEMA, DATA_SCHEMA]).await?;
-        for (schema, set) in [(CONTROL_SCHEMA, Set::Control), (DATA_SCHEMA, Set::Tenant)] {
-            if !migrate::is_current(&mut tx, schema, &self.plan, set).await? {
-                return Err(migrate::outdated("the database"));
-            }
-        }
-        tx.rollback().await.or_fault("sql.open")
-    }
-
-    /// The tenant's placement, seen to be migrated, and its database where that is not the main one.
-    async fn tenant_db(&self, tenant: &TenantId) -> Result<(Placement, Option<Arc<Db>>)> {
-        let placement = cached::ready(&self.placements, tenant, self.usable_placement(tenant)).await?;
-        let db = self.open_place(&placement).await;
-        Ok((placement, db))
-    }
-
-    async fn usable_placement(&self, tenant: &TenantId) -> Result<Option<Placement>> {
-        let mut tx = self.main.read(&self.control_local()).await?;
-        let found = placement::find(&mut tx, tenant).await?;
-        tx.rollback().await.or_fault("sql.begin")?;
-        // The shared tables were seen to be up to date at start.
-        if let Some(placement) =
-            found.as_ref().filter(|found| found.ready && found.mode != IsolationMode::Row)
-        {
-            let db = self.open_place(placement).await;
-            let local = self.local(Some(tenant), schema_of(placement), self.config.statement_timeout);
-            let mut tx = self.db(&db).read(&local).await?;
-            if !migrate::is_current(&mut tx, schema_of(placement), &self.plan, Set::Tenant).await? {
-                return Err(migrate::outdated("the tenant's database"));
-            }
-        }
-        Ok(found)
-    }
-
-    async fn open_place(&self, placement: &Placement) -> Option<Arc<Db>> {
-        if placement.mode != IsolationMode::Database {
-            return None;
-        }
-        let options = self.roles.app.clone().database(&self.database_of(&placement.schema));
-        let open = async { Arc::new(Db::new(&self.config, options, self.config.tenant_connections)) };
-        Some(self.tenants.get_with(placement.tenant.clone(), open).await)
-    }
-
-    /// The relay role's database of a chain, and the schema within it.
-    async fn relay_of(&self, chain: &Chain) -> Result<(Arc<Db>, String)> {
-        let (database, schema) = match chain {
-            Chain::Platform => (self.roles.main.clone(), CONTROL_SCHEMA.to_owned()),
-            Chain::Tenant(tenant) => {
-                let stored = self.usable_placement(tenant);
-                let placement = cached::ready(&self.placements, tenant, stored).await?;
-                let database = match placement.mode {
-                    IsolationMode::Database => self.database_of(&placement.schema),
-                    IsolationMode::Row | IsolationMode::Schema => self.roles.main.clone(),
-                };
-                (database, schema_of(&placement).to_owned())
-            }
-        };
-        let options = self.roles.relay()?.database(&database);
-        let open = async { Arc::new(Db::new(&self.config, options, RELAY_CONNECTIONS)) };
-        Ok((self.relays.get_with(database, open).await, schema))
-    }
-
-    fn db<'a>(&'a self, tenant: &'a Option<Arc<Db>>) -> &'a Db {
-        tenant.as_deref().unwrap_or(&self.main)
-    }
-
-    async fn provision(&self, tenant: &TenantId) -> Result<()> {
-        let owner = self.roles.owner()?;
-        let mut conn = owner.clone().disable_statement_logging().connect().await.or_fault("sql.provision")?;
-        query(crate::sql::ident::sql("SET search_path TO {}", &[CONTROL_SCHEMA]))
-            .execute(&mut conn)
-            .await
-            .or_fault("sql.provision")?;
-        // One at a time per tenant, as grants on one database refuse to meet. The lock is this connection's,
-        // which is no pool's and leads through no pooler, and ends with it.
-        query("SELECT pg_advisory_lock(hashtextextended('mcp-provision:' || $1, 0))")
-            .bind(tenant.as_str())
-            .execute(&mut conn)
-            .await
-            .or_fault("sql.provision")?;
-        let placement = placement::find(&mut conn, tenant).await?.ok_or_else(cached::no_placement)?;
-        let database = self.database_of(&placement.schema);
-        if placement.ready {
-            // What was there and is gone must not come back empty.
-            let exists = match placement.mode {
-                IsolationMode::Row => true,
-                IsolationMode::Schema => migrate::schema_exists(&mut conn, placement.schema.as_str()).await?,
-                IsolationMode::Database => migrate::database_exists(&mut conn, &database).await?,
-            };
-            if !exists {
-                let message = "the tenant's schema or database is gone; restore it from a backup";
-                return Err(Error::new(ErrorKind::Corrupted, "sql.provision", message));
-            }
-        }
-        let place = match placement.mode {
-            IsolationMode::Row | IsolationMode::Schema => owner,
-            IsolationMode::Database => {
-                migrate::create_database(&owner, &database, &self.roles).await?;
-                owner.database(&database)
-            }
-        };
-        migrate::apply(&place, schema_of(&placement), &self.plan, Set::Tenant, &self.roles).await?;
-        placement::set_ready(&mut conn, tenant).await?;
-        self.placements.invalidate(tenant).await;
-        conn.close().await.or_fault("sql.provision")
-    }
-
-    fn database_of(&self, schema: &SchemaName) -> String {
-        format!("{}{schema}", self.config.database_prefix)
-    }
-
-    fn control_local(&self) -> Local<'_> {
-        self.local(None, CONTROL_SCHEMA, self.config.statement_timeout)
-    }
-
-    fn local<'a>(&self, tenant: Option<&'a TenantId>, schema: &'a str, limit: Duration) -> Local<'a> {
-        Local {
-            tenant: tenant.map(TenantId::as_str),
-            schema,
-            statement_timeout: limit,
-            idle_timeout: self.config.idle_timeout,
+        for site in self.0.sites() {
+            site.db.close().await;
         }
     }
 }

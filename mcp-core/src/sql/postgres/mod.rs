@@ -7,9 +7,11 @@
 
 mod config;
 mod db;
+mod erase;
 mod kernel;
 mod migrate;
 mod placement;
+mod places;
 mod rows;
 mod secure;
 
@@ -19,7 +21,8 @@ use sqlx::{
     query::{Query, QueryAs, QueryScalar},
 };
 
-pub use config::PgConfig;
+pub use config::{PgConfig, PgRegion};
+pub use erase::PgEraser;
 pub use kernel::PgKernel;
 
 /// A transaction on one tenant's data.

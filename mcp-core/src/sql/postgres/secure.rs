@@ -102,7 +102,9 @@ const fn app_may(table: &str, bookkeeping: bool) -> Option<&'static str> {
         b"audit" | b"outbox" => Some("SELECT, INSERT"),
         b"audit_pending" | b"outbox_pending" => Some("INSERT"),
         b"audit_seal" | b"audit_checkpoint" | b"outbox_published" => Some("SELECT"),
-        b"placement" => Some("SELECT, INSERT"),
+        b"placement" | b"placement_region" => Some("SELECT, INSERT"),
+        // Only the owner closes places, and no row ever goes.
+        b"closed_placement" => Some("SELECT"),
         // The row of a destroyed key must stay.
         b"data_key" => Some("SELECT, INSERT, UPDATE"),
         _ => Some("SELECT, INSERT, UPDATE, DELETE"),
@@ -112,7 +114,7 @@ const fn app_may(table: &str, bookkeeping: bool) -> Option<&'static str> {
 const fn relay_may(table: &str, bookkeeping: bool) -> Option<&'static str> {
     match table.as_bytes() {
         _ if bookkeeping => Some("SELECT"),
-        b"audit" | b"placement" => Some("SELECT"),
+        b"audit" | b"placement" | b"placement_region" => Some("SELECT"),
         b"outbox" | b"audit_pending" | b"outbox_pending" => Some("SELECT, DELETE"),
         b"outbox_published" => Some("SELECT, INSERT, DELETE"),
         b"audit_seal" | b"audit_checkpoint" => Some("SELECT, INSERT"),

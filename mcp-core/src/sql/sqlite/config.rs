@@ -1,6 +1,6 @@
 //! Settings of the SQLite kernel.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{
     error::{Error, Result},
@@ -12,6 +12,9 @@ use crate::{
 pub struct SqliteConfig {
     /// The directory of all databases; made, for its owner alone, if it does not exist.
     pub directory: PathBuf,
+    /// For each region whose tenants' data lives elsewhere, the directory of their databases; the tables above
+    /// tenants stay in [`directory`](Self::directory). Default: none.
+    pub regions: BTreeMap<String, PathBuf>,
     /// The isolation modes tenants may have. Default: `database`. Also possible: `row`.
     pub modes: Vec<IsolationMode>,
     /// How long a begin waits for a connection, and a statement for another process. Default 5 s.
@@ -30,6 +33,7 @@ impl SqliteConfig {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
+            regions: BTreeMap::new(),
             modes: vec![IsolationMode::Database],
             wait: Duration::from_secs(5),
             readers: 4,

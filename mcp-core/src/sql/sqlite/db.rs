@@ -67,6 +67,17 @@ impl Db {
         self.readers.begin().await.or_fault("sql.begin")
     }
 
+    /// Moves what is in the write-ahead log into the file and empties the log, so that what was overwritten in the
+    /// one does not go on in the other.
+    pub(crate) async fn checkpoint(&self) -> Result<()> {
+        let mut conn = self.writer.acquire().await.or_fault("sql.checkpoint")?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut *conn)
+            .await
+            .or_fault("sql.checkpoint")?;
+        Ok(())
+    }
+
     /// Waits for the transactions that are open, then closes the file.
     pub(crate) async fn close(&self) {
         self.readers.close().await;

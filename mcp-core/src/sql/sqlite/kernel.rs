@@ -1,6 +1,11 @@
 //! The kernel on SQLite.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use moka::future::Cache;
 use tokio::sync::OnceCell;
@@ -8,7 +13,7 @@ use tokio::sync::OnceCell;
 use super::{ControlRead, ControlTx, SqliteConfig, TenantRead, TenantTx, db::Db, migrate, placement};
 use crate::{
     audit::Chain,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::{Error, Result},
     event::Commits,
     scope::{PlatformScope, Scope, TenantId},
@@ -17,6 +22,7 @@ use crate::{
         begin::{begun, uncancelled, wait_of},
         cached,
         migrations::{Plan, Set},
+        placement::unserved,
         tx::Context,
     },
 };
@@ -29,17 +35,18 @@ use crate::{
 ///
 /// What it promises is said in the [module's documentation](crate::sql).
 #[derive(Debug, Clone)]
-pub struct SqliteKernel(Arc<Inner>);
+pub struct SqliteKernel(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    config: SqliteConfig,
-    plan: Plan,
-    context: Context,
-    control: Db,
-    shared: OnceCell<Arc<Db>>,
-    tenants: Cache<TenantId, Arc<Db>>,
-    placements: Cache<TenantId, Placement>,
+pub(super) struct Inner {
+    pub(super) config: SqliteConfig,
+    pub(super) plan: Plan,
+    pub(super) context: Context,
+    pub(super) control: Db,
+    /// The file that tenants share, by region.
+    shared: BTreeMap<Option<String>, OnceCell<Arc<Db>>>,
+    pub(super) tenants: Cache<TenantId, Arc<Db>>,
+    pub(super) placements: Cache<TenantId, Placement>,
 }
 
 impl SqliteKernel {
@@ -60,21 +67,17 @@ impl SqliteKernel {
     ) -> Result<Self> {
         config.check()?;
         let plan = Plan::new(migrate::CORE, migrations)?;
-        make_directory(config.directory.join("tenants")).await?;
+        for directory in std::iter::once(&config.directory).chain(config.regions.values()) {
+            make_directory(directory.join("tenants")).await?;
+        }
         let control =
             Db::open(&config, &config.directory.join("control.db"), &plan, Set::Control, true).await?;
         let tenants = Cache::builder().max_capacity(config.open_tenants).time_to_idle(config.idle).build();
         let context = Context::new(clock);
         let placements = cached::placements();
-        Ok(Self(Arc::new(Inner {
-            config,
-            plan,
-            context,
-            control,
-            shared: OnceCell::new(),
-            tenants,
-            placements,
-        })))
+        let regions = config.regions.keys().cloned().map(Some);
+        let shared = regions.chain([None]).map(|region| (region, OnceCell::new())).collect();
+        Ok(Self(Arc::new(Inner { config, plan, context, control, shared, tenants, placements })))
     }
 
     /// Begins a transaction on the data of the scope's tenant, waiting at most for the configured time and
@@ -159,9 +162,27 @@ impl SqliteKernel {
         mode: IsolationMode,
         schema: Option<&SchemaName>,
     ) -> Result<Placement> {
+        self.place_in(tx, tenant, mode, schema, None).await
+    }
+
+    /// As [`place`](Self::place), in the databases of `region`.
+    ///
+    /// # Errors
+    /// As [`place`](Self::place); [`Unsupported`](crate::ErrorKind::Unsupported) for a region that the
+    /// configuration does not list.
+    pub async fn place_in(
+        &self,
+        tx: &mut ControlTx,
+        tenant: &TenantId,
+        mode: IsolationMode,
+        schema: Option<&SchemaName>,
+        region: Option<&str>,
+    ) -> Result<Placement> {
         mode.require("SQLite", &self.0.config.modes)?;
+        self.0.directory(region)?;
         let schema = schema.cloned().unwrap_or_else(|| SchemaName::of_tenant(tenant));
-        let placement = Placement { tenant: tenant.clone(), mode, schema, ready: false };
+        let region = region.map(str::to_owned);
+        let placement = Placement { tenant: tenant.clone(), mode, schema, region, ready: false };
         let now = tx.now();
         placement::insert(tx.conn(), &placement, now).await?;
         Ok(placement)
@@ -182,7 +203,7 @@ impl SqliteKernel {
             // A file that was there and is gone must not come back empty.
             inner.open_place(&placement, !placement.ready).await?;
             let mut tx = inner.control.write().await?;
-            placement::set_ready(&mut tx, &tenant).await?;
+            placement::set_ready(&mut tx, &placement).await?;
             tx.commit().await.map_err(|error| crate::sql::fault("sql.provision", error))?;
             inner.placements.invalidate(&tenant).await;
             Ok(())
@@ -248,6 +269,12 @@ impl SqliteKernel {
         }
     }
 
+    /// The time by the kernel's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.context.clock.now()
+    }
+
     /// Which chains had events committed by this process.
     pub(crate) fn commits(&self) -> &Commits {
         &self.0.context.commits
@@ -270,7 +297,7 @@ impl SqliteKernel {
             db.close().await;
         }
         self.0.tenants.invalidate_all();
-        if let Some(db) = self.0.shared.get() {
+        for db in self.0.shared.values().filter_map(OnceCell::get) {
             db.close().await;
         }
         self.0.control.close().await;
@@ -287,19 +314,35 @@ impl Inner {
         self.open_place(&placement, false).await
     }
 
-    async fn open_place(&self, placement: &Placement, create: bool) -> Result<Arc<Db>> {
+    /// Where the databases of a region live.
+    fn directory(&self, region: Option<&str>) -> Result<&Path> {
+        match region {
+            None => Ok(&self.config.directory),
+            Some(region) => Ok(self.config.regions.get(region).ok_or_else(|| unserved(region))?),
+        }
+    }
+
+    /// The file of a tenant that has one of its own.
+    pub(super) fn file_of(&self, placement: &Placement) -> Result<PathBuf> {
+        let directory = self.directory(placement.region.as_deref())?;
+        Ok(directory.join("tenants").join(format!("{}.db", placement.tenant)))
+    }
+
+    pub(super) async fn open_place(&self, placement: &Placement, create: bool) -> Result<Arc<Db>> {
         let Self { config, plan, .. } = self;
-        let open = async |name: PathBuf, create| {
-            let path = config.directory.join(name);
+        let open = async |path: PathBuf, create| {
             Db::open(config, &path, plan, Set::Tenant, create).await.map(Arc::new)
         };
         match placement.mode {
             IsolationMode::Row => {
-                self.shared.get_or_try_init(|| open("shared.db".into(), true)).await.cloned()
+                let path = self.directory(placement.region.as_deref())?.join("shared.db");
+                let shared = self.shared.get(&placement.region);
+                let shared = shared.ok_or_else(|| Error::internal("sql.open", "a region has no place"))?;
+                shared.get_or_try_init(|| open(path, true)).await.cloned()
             }
             IsolationMode::Database => {
-                let name = PathBuf::from("tenants").join(format!("{}.db", placement.tenant));
-                let opened = self.tenants.try_get_with(placement.tenant.clone(), open(name, create)).await;
+                let path = self.file_of(placement)?;
+                let opened = self.tenants.try_get_with(placement.tenant.clone(), open(path, create)).await;
                 opened.map_err(|error| shared_error("sql.open", &error))
             }
             IsolationMode::Schema => {

@@ -32,10 +32,18 @@ const DATA_KEYS: Migration = Migration {
     name: "data keys",
     sql: include_str!("../../../migrations/sqlite/0004_data_keys.sql"),
 };
+const PLACES: Migration = Migration {
+    version: 5,
+    name: "places by region, closed places",
+    sql: include_str!("../../../migrations/sqlite/0005_places.sql"),
+};
 
 /// Core's own tables.
-pub(crate) const CORE: Migrations =
-    Migrations { name: "core", control: &[LOG, CONTROL, PUBLISHED, DATA_KEYS], tenant: &[LOG, PUBLISHED] };
+pub(crate) const CORE: Migrations = Migrations {
+    name: "core",
+    control: &[LOG, CONTROL, PUBLISHED, DATA_KEYS, PLACES],
+    tenant: &[LOG, PUBLISHED],
+};
 
 pub(crate) async fn is_current(conn: &mut SqliteConnection, plan: &Plan, set: Set) -> Result<bool> {
     let mut applied = Vec::new();

@@ -2,12 +2,14 @@
 
 mod config;
 mod db;
+mod erase;
 mod kernel;
 mod migrate;
 mod placement;
 mod rows;
 
 pub use config::SqliteConfig;
+pub use erase::SqliteEraser;
 pub use kernel::SqliteKernel;
 
 /// A transaction on one tenant's data.

@@ -1,15 +1,41 @@
-//! The control table that says where each tenant's data lives.
+//! The control tables that say where each tenant's data lives, or lived.
 
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     clock::Timestamp,
+    erase::Erased,
     error::{Error, ErrorKind, Result},
     scope::TenantId,
-    sql::{Placement, SchemaName, fault::OrFault},
+    sql::{
+        Placement, SchemaName,
+        fault::OrFault,
+        placement::{ClosedPlace, counted_of, counted_text, names_taken},
+    },
 };
 
+/// A regional place is ready where `placement_region` says so.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.tenant_id, p.mode, p.schema_name, r.region, coalesce(r.ready, p.ready) AS ready \
+             FROM placement p LEFT JOIN placement_region r ON r.tenant_id = p.tenant_id ",
+            $rest
+        )
+    };
+}
+
 pub(crate) async fn insert(conn: &mut SqliteConnection, placement: &Placement, now: Timestamp) -> Result<()> {
+    let closed: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM closed_placement WHERE tenant_id = ? OR schema_name = ?")
+            .bind(placement.tenant.as_str())
+            .bind(placement.schema.as_str())
+            .fetch_optional(&mut *conn)
+            .await
+            .or_fault("sql.place")?;
+    if closed.is_some() {
+        return Err(names_taken());
+    }
     sqlx::query(
         "INSERT INTO placement (tenant_id, mode, schema_name, ready, created_at) VALUES (?, ?, ?, 0, ?)",
     )
@@ -17,23 +43,31 @@ pub(crate) async fn insert(conn: &mut SqliteConnection, placement: &Placement, n
     .bind(placement.mode.as_str())
     .bind(placement.schema.as_str())
     .bind(now.as_micros())
-    .execute(conn)
+    .execute(&mut *conn)
     .await
     .or_fault("sql.place")?;
+    if let Some(region) = &placement.region {
+        sqlx::query("INSERT INTO placement_region (tenant_id, region) VALUES (?, ?)")
+            .bind(placement.tenant.as_str())
+            .bind(region)
+            .execute(conn)
+            .await
+            .or_fault("sql.place")?;
+    }
     Ok(())
 }
 
-pub(crate) async fn set_ready(conn: &mut SqliteConnection, tenant: &TenantId) -> Result<()> {
-    sqlx::query("UPDATE placement SET ready = 1 WHERE tenant_id = ?")
-        .bind(tenant.as_str())
-        .execute(conn)
-        .await
-        .or_fault("sql.provision")?;
+pub(crate) async fn set_ready(conn: &mut SqliteConnection, placement: &Placement) -> Result<()> {
+    let sql = match placement.region {
+        None => "UPDATE placement SET ready = 1 WHERE tenant_id = ?",
+        Some(_) => "UPDATE placement_region SET ready = 1 WHERE tenant_id = ?",
+    };
+    sqlx::query(sql).bind(placement.tenant.as_str()).execute(conn).await.or_fault("sql.provision")?;
     Ok(())
 }
 
 pub(crate) async fn find(conn: &mut SqliteConnection, tenant: &TenantId) -> Result<Option<Placement>> {
-    sqlx::query("SELECT tenant_id, mode, schema_name, ready FROM placement WHERE tenant_id = ?")
+    sqlx::query(select!("WHERE p.tenant_id = ?"))
         .bind(tenant.as_str())
         .fetch_optional(conn)
         .await
@@ -48,17 +82,80 @@ pub(crate) async fn page(
     after: Option<&TenantId>,
     limit: u32,
 ) -> Result<Vec<Placement>> {
+    sqlx::query(select!("WHERE p.tenant_id > ? ORDER BY p.tenant_id LIMIT ?"))
+        .bind(after.map_or("", TenantId::as_str))
+        .bind(limit)
+        .fetch_all(conn)
+        .await
+        .or_fault("sql.placement")?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Turns a placement into a closed one, if there is one.
+pub(crate) async fn close(conn: &mut SqliteConnection, tenant: &TenantId, now: Timestamp) -> Result<()> {
+    let Some(place) = find(&mut *conn, tenant).await? else { return Ok(()) };
     sqlx::query(
-        "SELECT tenant_id, mode, schema_name, ready FROM placement WHERE tenant_id > ? ORDER BY tenant_id LIMIT ?",
+        "INSERT INTO closed_placement (tenant_id, mode, schema_name, region, closed_at) VALUES (?, ?, ?, ?, ?)",
     )
-    .bind(after.map_or("", TenantId::as_str))
-    .bind(limit)
-    .fetch_all(conn)
+    .bind(tenant.as_str())
+    .bind(place.mode.as_str())
+    .bind(place.schema.as_str())
+    .bind(&place.region)
+    .bind(now.as_micros())
+    .execute(&mut *conn)
     .await
-    .or_fault("sql.placement")?
-    .iter()
-    .map(read)
-    .collect()
+    .or_fault("sql.erase")?;
+    for sql in
+        ["DELETE FROM placement_region WHERE tenant_id = ?", "DELETE FROM placement WHERE tenant_id = ?"]
+    {
+        sqlx::query(sql).bind(tenant.as_str()).execute(&mut *conn).await.or_fault("sql.erase")?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn closed(conn: &mut SqliteConnection, tenant: &TenantId) -> Result<Option<ClosedPlace>> {
+    let row = sqlx::query(
+        "SELECT tenant_id, mode, schema_name, region, 1 AS ready, closed_at, counted, erased_at
+         FROM closed_placement WHERE tenant_id = ?",
+    )
+    .bind(tenant.as_str())
+    .fetch_optional(conn)
+    .await
+    .or_fault("sql.erase")?;
+    let Some(row) = row else { return Ok(None) };
+    let erased_at: Option<i64> = row.try_get("erased_at").or_fault("sql.erase")?;
+    Ok(Some(ClosedPlace {
+        place: read(&row)?,
+        closed_at: Timestamp::from_micros(row.try_get("closed_at").or_fault("sql.erase")?),
+        counted: counted_of(row.try_get("counted").or_fault("sql.erase")?)?,
+        erased: erased_at.is_some(),
+    }))
+}
+
+pub(crate) async fn set_counted(
+    conn: &mut SqliteConnection,
+    tenant: &TenantId,
+    counted: &Erased,
+) -> Result<()> {
+    sqlx::query("UPDATE closed_placement SET counted = ? WHERE tenant_id = ? AND counted IS NULL")
+        .bind(counted_text(counted)?)
+        .bind(tenant.as_str())
+        .execute(conn)
+        .await
+        .or_fault("sql.erase")?;
+    Ok(())
+}
+
+pub(crate) async fn set_erased(conn: &mut SqliteConnection, tenant: &TenantId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE closed_placement SET erased_at = ? WHERE tenant_id = ? AND erased_at IS NULL")
+        .bind(now.as_micros())
+        .bind(tenant.as_str())
+        .execute(conn)
+        .await
+        .or_fault("sql.erase")?;
+    Ok(())
 }
 
 fn read(row: &SqliteRow) -> Result<Placement> {
@@ -70,6 +167,7 @@ fn read(row: &SqliteRow) -> Result<Placement> {
         tenant: TenantId::parse(&column("tenant_id")?).map_err(broken)?,
         mode: column("mode")?.parse().map_err(broken)?,
         schema: SchemaName::parse(&column("schema_name")?).map_err(broken)?,
+        region: row.try_get("region").or_fault("sql.placement")?,
         ready: row.try_get("ready").or_fault("sql.placement")?,
     })
 }

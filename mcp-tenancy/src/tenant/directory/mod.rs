@@ -17,7 +17,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{MAX_PAGE, Tenant, TenantStore};
+use super::{MAX_PAGE, Regions, Tenant, TenantStatus, TenantStore};
+
+mod refusal;
+
+pub use refusal::Refusal;
 
 /// Longest the store may take to answer one question of the directory.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
@@ -48,6 +52,7 @@ impl Default for DirectoryConfig {
 #[derive(Debug)]
 pub struct KnownTenant {
     tenant: Tenant,
+    refusal: Option<Refusal>,
     closed: CancellationToken,
 }
 
@@ -56,6 +61,18 @@ impl KnownTenant {
     #[must_use]
     pub const fn tenant(&self) -> &Tenant {
         &self.tenant
+    }
+
+    /// Whether calls for it may go on: it is active, so is its organisation, and its data lives here.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.refusal.is_none()
+    }
+
+    /// Why calls for it may not go on.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
     }
 
     /// Cancelled when the tenant may no longer be used, for whatever holds something open on its behalf. A
@@ -71,6 +88,8 @@ impl KnownTenant {
 /// Promises:
 /// - A change made elsewhere is seen within [`poll_interval`](DirectoryConfig::poll_interval) and the time
 ///   the store takes to answer; one noted with [`note`](Self::note) at once.
+/// - A project is closed while its organisation is, and while that is not known.
+/// - A tenant whose region is served elsewhere is closed.
 /// - What was closed stays closed for those who hold its token; a change is never undone by an older one.
 /// - When the store has not answered for [`hold`](DirectoryConfig::hold), every answer is
 ///   [`Unavailable`](mcp_core::ErrorKind::Unavailable) and every token is cancelled, until it answers again.
@@ -87,6 +106,10 @@ pub struct TenantDirectory {
 #[derive(Debug)]
 struct State {
     tenants: HashMap<TenantId, Arc<KnownTenant>>,
+    /// The projects of each organisation.
+    projects: HashMap<TenantId, HashSet<TenantId>>,
+    /// Which regions are served; all where it is not said.
+    regions: Option<Regions>,
     /// All changes up to this one have been seen.
     revision: i64,
     /// When the store was asked the last question that it answered.
@@ -102,9 +125,23 @@ impl TenantDirectory {
     /// # Errors
     /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if the store does not answer.
     pub async fn open(store: Arc<dyn TenantStore>, config: DirectoryConfig) -> Result<Arc<Self>> {
+        Self::open_for(store, config, None).await
+    }
+
+    /// As [`open`](Self::open), but the tenants of other regions than `regions` are closed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_for(
+        store: Arc<dyn TenantStore>,
+        config: DirectoryConfig,
+        regions: Option<Regions>,
+    ) -> Result<Arc<Self>> {
         let scope = PlatformScope::new(PrincipalId::parse("tenant-directory")?, "follow changes to tenants");
         let state = State {
             tenants: HashMap::new(),
+            projects: HashMap::new(),
+            regions,
             revision: 0,
             fresh_at: Instant::now(),
             lost: false,
@@ -209,13 +246,24 @@ impl TenantDirectory {
             return Ok(None);
         }
         let Ok(_permit) = self.lookups.try_acquire() else { return Ok(None) };
-        let asked = self.store.get(&self.scope, id);
-        let found = tokio::time::timeout(STORE_PATIENCE, asked).await.map_err(|_| timed_out())??;
-        match found {
-            Some(tenant) => self.note(&tenant),
+        match self.ask(id).await? {
+            Some(tenant) => {
+                self.note(&tenant);
+                if let Some(parent) = &tenant.parent
+                    && self.get(parent)?.is_none()
+                    && let Some(parent) = self.ask(parent).await?
+                {
+                    self.note(&parent);
+                }
+            }
             None => self.unknown.insert(id.clone(), ()).await,
         }
         self.get(id)
+    }
+
+    async fn ask(&self, id: &TenantId) -> Result<Option<Tenant>> {
+        let asked = self.store.get(&self.scope, id);
+        tokio::time::timeout(STORE_PATIENCE, asked).await.map_err(|_| timed_out())?
     }
 
     /// The tenants that may not be used, as far as the directory has seen; for whoever stops what works for them.
@@ -261,20 +309,50 @@ impl State {
         if known.is_some_and(|known| known.tenant.revision >= tenant.revision) {
             return;
         }
+        if let Some(parent) = &tenant.parent {
+            self.projects.entry(parent.clone()).or_default().insert(tenant.id.clone());
+        }
+        let projects = self.projects.get(&tenant.id).cloned().unwrap_or_default();
+        self.place(tenant);
+        for project in projects.iter().filter_map(|id| self.tenants.get(id).cloned()).collect::<Vec<_>>() {
+            self.place(project.tenant.clone());
+        }
+    }
+
+    /// Takes the tenant as it is now, and opens or closes it by what is known of it and its organisation.
+    fn place(&mut self, tenant: Tenant) {
+        let known = self.tenants.get(&tenant.id);
         let closed = known.map(|known| known.closed.clone()).unwrap_or_default();
-        let closed = match tenant.is_active() {
-            true if closed.is_cancelled() && !self.lost => CancellationToken::new(),
-            true => closed,
-            false => {
+        let refusal = self.refusal_of(&tenant);
+        let closed = match refusal {
+            None if closed.is_cancelled() && !self.lost => CancellationToken::new(),
+            None => closed,
+            Some(_) => {
                 closed.cancel();
                 closed
             }
         };
-        self.suspended.send_if_modified(|suspended| match tenant.is_active() {
-            true => suspended.remove(&tenant.id),
-            false => suspended.insert(tenant.id.clone()),
+        self.suspended.send_if_modified(|suspended| match refusal {
+            None => suspended.remove(&tenant.id),
+            Some(_) => suspended.insert(tenant.id.clone()),
         });
-        self.tenants.insert(tenant.id.clone(), Arc::new(KnownTenant { tenant, closed }));
+        self.tenants.insert(tenant.id.clone(), Arc::new(KnownTenant { tenant, refusal, closed }));
+    }
+
+    fn refusal_of(&self, tenant: &Tenant) -> Option<Refusal> {
+        match tenant.status {
+            TenantStatus::Active => {}
+            TenantStatus::Suspended => return Some(Refusal::Suspended),
+            TenantStatus::Deleting | TenantStatus::Erased => return Some(Refusal::Deleted),
+        }
+        if let Some(parent) = &tenant.parent
+            && !self.tenants.get(parent).is_some_and(|parent| parent.tenant.is_active())
+        {
+            return Some(Refusal::Organisation);
+        }
+        let regions = self.regions.as_ref()?;
+        let region = &tenant.profile.region;
+        (!regions.serves(region)).then(|| Refusal::Elsewhere { region: region.clone() })
     }
 
     /// Gives active tenants new tokens after the store had been away for too long.
@@ -282,9 +360,9 @@ impl State {
         if !std::mem::take(&mut self.lost) {
             return;
         }
-        for known in self.tenants.values_mut().filter(|known| known.tenant.is_active()) {
+        for known in self.tenants.values_mut().filter(|known| known.is_open()) {
             let tenant = known.tenant.clone();
-            *known = Arc::new(KnownTenant { tenant, closed: CancellationToken::new() });
+            *known = Arc::new(KnownTenant { tenant, refusal: None, closed: CancellationToken::new() });
         }
     }
 }

@@ -4,8 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
+use mcp_core::clock::Timestamp;
+
 use super::*;
-use crate::tenant::{MemoryTenantStore, NewTenant, Page, TenantProfile};
+use crate::tenant::{
+    ErasureReceipt, ErasureStep, MemoryTenantStore, Name, NewTenant, Page, TenantFilter, TenantProfile,
+};
 
 /// A memory store that can be taken away, and counts what it is asked about single tenants.
 #[derive(Debug, Default)]
@@ -38,8 +42,14 @@ impl TenantStore for Flaky {
         self.gets.fetch_add(1, Ordering::SeqCst);
         self.inner.get(scope, id).await
     }
-    async fn list(&self, scope: &PlatformScope, cursor: Option<&str>, limit: u32) -> Result<Page<Tenant>> {
-        self.inner.list(scope, cursor, limit).await
+    async fn list(
+        &self,
+        scope: &PlatformScope,
+        filter: &TenantFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Tenant>> {
+        self.inner.list(scope, filter, cursor, limit).await
     }
     async fn update(
         &self,
@@ -55,6 +65,30 @@ impl TenantStore for Flaky {
     }
     async fn resume(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
         self.inner.resume(scope, id).await
+    }
+    async fn delete(&self, scope: &PlatformScope, id: &TenantId, erase_after: Timestamp) -> Result<Tenant> {
+        self.inner.delete(scope, id, erase_after).await
+    }
+    async fn restore(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.inner.restore(scope, id).await
+    }
+    async fn due(&self, scope: &PlatformScope, after: Option<&TenantId>, limit: u32) -> Result<Vec<Tenant>> {
+        self.inner.due(scope, after, limit).await
+    }
+    async fn begin_erasure(&self, scope: &PlatformScope, id: &TenantId) -> Result<Tenant> {
+        self.inner.begin_erasure(scope, id).await
+    }
+    async fn record_step(&self, scope: &PlatformScope, id: &TenantId, step: &ErasureStep) -> Result<()> {
+        self.inner.record_step(scope, id, step).await
+    }
+    async fn steps(&self, scope: &PlatformScope, id: &TenantId) -> Result<Vec<ErasureStep>> {
+        self.inner.steps(scope, id).await
+    }
+    async fn erased(&self, scope: &PlatformScope, receipt: &ErasureReceipt) -> Result<Tenant> {
+        self.inner.erased(scope, receipt).await
+    }
+    async fn receipt(&self, scope: &PlatformScope, id: &TenantId) -> Result<Option<ErasureReceipt>> {
+        self.inner.receipt(scope, id).await
     }
     async fn changes_since(&self, scope: &PlatformScope, revision: i64, limit: u32) -> Result<Vec<Tenant>> {
         self.here().await?;
@@ -170,4 +204,66 @@ async fn a_store_that_hangs_is_a_store_that_is_away() {
     store.hangs.store(false, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(!directory.get(&acme).unwrap().unwrap().closed().is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_is_closed_while_its_organisation_is() {
+    let Running { store, directory, scope, acme } = running().await;
+    let mut project = NewTenant::new(TenantId::parse("acme-web").unwrap(), "Web");
+    project.parent = Some(acme.clone());
+    let project = store.create(&scope, project).await.unwrap();
+    let known = directory.resolve(&project.id).await.unwrap().unwrap();
+    assert!(known.is_open());
+
+    directory.note(&store.suspend(&scope, &acme).await.unwrap());
+    assert!(known.closed().is_cancelled(), "the project's streams went on");
+    let closed = directory.get(&project.id).unwrap().unwrap();
+    assert_eq!(closed.refusal(), Some(&Refusal::Organisation));
+    assert_eq!(*directory.suspended().borrow(), [acme.clone(), project.id.clone()].into());
+
+    // A new replica reads the project before its organisation, which was changed later.
+    let other = TenantDirectory::open(store.clone(), DirectoryConfig::default()).await.unwrap();
+    assert!(!other.get(&project.id).unwrap().unwrap().is_open());
+
+    directory.note(&store.resume(&scope, &acme).await.unwrap());
+    let resumed = directory.get(&project.id).unwrap().unwrap();
+    assert!(resumed.is_open() && !resumed.closed().is_cancelled());
+    assert!(directory.suspended().borrow().is_empty());
+
+    directory.note(&store.suspend(&scope, &project.id).await.unwrap());
+    directory.note(&store.suspend(&scope, &acme).await.unwrap());
+    directory.note(&store.resume(&scope, &acme).await.unwrap());
+    let own = directory.get(&project.id).unwrap().unwrap();
+    assert_eq!(
+        own.refusal(),
+        Some(&Refusal::Suspended),
+        "its own suspension was undone by its organisation's"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_created_a_moment_ago_elsewhere_is_found_with_its_organisation() {
+    let store = Arc::new(Flaky::default());
+    let scope = PlatformScope::new(PrincipalId::parse("test").unwrap(), "test");
+    let directory = TenantDirectory::open(store.clone(), DirectoryConfig::default()).await.unwrap();
+    store.create(&scope, NewTenant::new(TenantId::parse("org").unwrap(), "Org")).await.unwrap();
+    let mut project = NewTenant::new(TenantId::parse("project").unwrap(), "Project");
+    project.parent = Some(TenantId::parse("org").unwrap());
+    store.create(&scope, project.clone()).await.unwrap();
+    assert!(directory.resolve(&project.id).await.unwrap().unwrap().is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_of_another_region_is_closed() {
+    let store = Arc::new(Flaky::default());
+    let scope = PlatformScope::new(PrincipalId::parse("test").unwrap(), "test");
+    let mut far = NewTenant::new(TenantId::parse("far").unwrap(), "Far");
+    far.profile.region = Name::parse("us-east-1").unwrap();
+    store.create(&scope, far.clone()).await.unwrap();
+    let regions = Some(Regions::default());
+    let directory = TenantDirectory::open_for(store, DirectoryConfig::default(), regions).await.unwrap();
+    let known = directory.get(&far.id).unwrap().unwrap();
+    let refusal = known.refusal().unwrap();
+    assert_eq!(*refusal, Refusal::Elsewhere { region: far.profile.region });
+    assert!(refusal.error("test").message().contains("`us-east-1`"));
 }

@@ -1,0 +1,53 @@
+//! Deleted tenants are erased in the background, by one replica of all.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use mcp_automation::fleet::{Fleet, ServerState};
+use mcp_core::{
+    Error, PlatformScope, Result,
+    erase::{Erased, TenantEraser},
+    scope::TenantId,
+};
+use mcp_tenancy::{
+    erasure::{Eraser, ErasureConfig},
+    tenant::TenantDirectory,
+};
+
+use super::Administration;
+use crate::config::Config;
+
+/// What erases tenants, and what it begins with: their servers.
+pub(super) fn eraser(config: &Config, administration: &Administration, fleet: &Arc<Fleet>) -> Result<Eraser> {
+    let tenancy = administration.tenancy();
+    let servers = Servers { fleet: Arc::clone(fleet), directory: Arc::clone(tenancy.directory()) };
+    let interval = Duration::from_secs(config.tenants.erase_interval_seconds);
+    let settings = ErasureConfig { interval, ..ErasureConfig::default() };
+    Eraser::new(tenancy, administration.leases(), vec![Arc::new(servers)], settings)
+}
+
+/// The servers that run for a tenant in this process. Every replica stops its own once it hears that the tenant is
+/// closed, which the databases are given time for.
+#[derive(Debug)]
+struct Servers {
+    fleet: Arc<Fleet>,
+    directory: Arc<TenantDirectory>,
+}
+
+#[async_trait]
+impl TenantEraser for Servers {
+    fn name(&self) -> &'static str {
+        "servers"
+    }
+
+    async fn erase(&self, scope: &PlatformScope, tenant: &TenantId) -> Result<Erased> {
+        let closed = self.directory.suspended();
+        self.fleet.close_tenants(scope, || closed.borrow().clone());
+        let status = self.fleet.status(scope);
+        let own = status.iter().filter(|status| status.tenant.as_ref() == Some(tenant));
+        match own.filter(|status| status.state != ServerState::Stopped).count() {
+            0 => Ok(Erased::default()),
+            _ => Err(Error::unavailable("tenant.erase", "servers of the tenant are still stopping")),
+        }
+    }
+}
