@@ -43,17 +43,17 @@ fn observe(world: &World, runtime: &tokio::runtime::Runtime, cases: u32) -> Resu
 async fn one(world: &World, case: u32, operations: &[Operation]) -> Result<(), String> {
     let mut actor = Actor::set_up(world.tenant(&format!("actor-{case}"), LIMIT).await).await;
     let caller = world.tenant(&format!("observed-{case}"), Bucket::OF_THE_OBSERVED).await;
-    let observed = Observed::set_up(caller, actor.others()).await;
+    let observed = Observed::set_up(world, caller, actor.others()).await;
     // Fills what is filled on first use.
     observed.look().await?;
     let before = observed.look().await?;
-    let (audit, metrics) = (observed.audit().await?, observed.metrics(world));
+    let (audit, metrics) = (observed.audit(world).await?, observed.metrics(world));
 
     for operation in operations {
         actor.act(operation, &observed).await?;
     }
 
-    let (audit_after, metrics_after) = (observed.audit().await?, observed.metrics(world));
+    let (audit_after, metrics_after) = (observed.audit(world).await?, observed.metrics(world));
     let after = observed.look().await?;
     if let Some(difference) = audit.difference(&audit_after).or_else(|| before.difference(&after)) {
         return Err(difference);

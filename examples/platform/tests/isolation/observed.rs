@@ -2,16 +2,18 @@
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use http::{HeaderMap, HeaderName, Method, StatusCode};
+use mcp_core::{
+    audit::{self, AuditQuery},
+    conformance::eventually,
+};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Call, Caller, World};
 
-/// Longest that denials and events may take to be written and published.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Headers that tell the time: they are held against [`Bucket`] instead of being compared.
 const OF_THE_TIME: [HeaderName; 3] = [
     HeaderName::from_static("ratelimit-remaining"),
@@ -95,7 +97,7 @@ pub(crate) struct View(Vec<Seen>);
 
 impl Observed {
     /// Sets a new tenant up: one of everything.
-    pub(crate) async fn set_up(caller: Caller, others: Others) -> Self {
+    pub(crate) async fn set_up(world: &World, caller: Caller, others: Others) -> Self {
         let context = caller.send(creation()).await;
         assert_eq!(context.status, StatusCode::CREATED, "{context:?}");
         let context = context.json()["context_id"].as_str().unwrap().to_owned();
@@ -118,7 +120,7 @@ impl Observed {
         let appended = caller.send(appending(&context)).await;
         assert_eq!(appended.status, StatusCode::CREATED, "{appended:?}");
         let observed = Self { caller, context, memory, key, session, others, refused: Default::default() };
-        observed.published().await;
+        observed.published(world).await;
         observed
     }
 
@@ -140,20 +142,17 @@ impl Observed {
     }
 
     /// Its audit chain, once every refusal it has met is written.
-    pub(crate) async fn audit(&self) -> Result<View, String> {
-        let began = Instant::now();
-        loop {
-            let answer = self.ask("audit", Call::get("/api/v1/audit?limit=500")).await?;
-            let records = answer.json()["items"].as_array().unwrap().clone();
-            let denied = records.iter().filter(|record| record["outcome"] == "denied").count();
-            if denied == self.refused.load(Ordering::Relaxed) {
-                return Ok(View(vec![Seen::of("audit", &answer)]));
-            }
-            if began.elapsed() > PATIENCE {
-                return Err(format!("not one record for each refusal, but {denied}: {}", answer.text()));
-            }
-            tokio::task::yield_now().await;
-        }
+    pub(crate) async fn audit(&self, world: &World) -> Result<View, String> {
+        let scope = world.scope(&self.caller.tenant);
+        let query = AuditQuery { limit: 500, ..AuditQuery::default() };
+        let written = eventually("there is not one record for each refusal", || async {
+            let page = audit::list(&*world.platform.administration().audit(), &scope, &query).await?;
+            let denied = page.records.iter().filter(|record| record.outcome == "denied").count();
+            Ok(denied == self.refused.load(Ordering::Relaxed))
+        });
+        written.await.map_err(|failure| failure.to_string())?;
+        let answer = self.ask("audit", Call::get("/api/v1/audit?limit=500")).await?;
+        Ok(View(vec![Seen::of("audit", &answer)]))
     }
 
     /// The lines of metrics that name it, or anything of it.
@@ -173,17 +172,13 @@ impl Observed {
         Ok(answer)
     }
 
-    async fn published(&self) {
-        let began = Instant::now();
-        loop {
-            let events = self.caller.send(Call::get("/api/v1/events")).await.json();
-            let events = events["items"].as_array().unwrap().clone();
-            if events.iter().any(|event| event.to_string().contains("context.updated")) {
-                return;
-            }
-            assert!(began.elapsed() < PATIENCE, "no event of the last change: {events:?}");
-            tokio::task::yield_now().await;
-        }
+    async fn published(&self, world: &World) {
+        let (feed, scope) = (world.platform.feed(), world.scope(&self.caller.tenant));
+        let published = eventually("the event of the last change is not published", || async {
+            let events = feed.after(&scope, 0, 100).await?;
+            Ok(events.iter().any(|item| item.event.kind().ends_with("context.updated")))
+        });
+        published.await.unwrap_or_else(|failure| panic!("{failure}"));
     }
 
     /// What it asks: its own, what is not there, what is another's, and what is wrong. Nothing changes anything.
@@ -283,7 +278,7 @@ fn a_limit_that_others_use_too_is_found_out() {
     for remaining in (57..60).rev() {
         bucket.take(now, now, remaining).unwrap();
     }
-    let later = now + Duration::from_millis(1_500);
+    let later = now + std::time::Duration::from_millis(1_500);
     bucket.take(later, later, 57).unwrap();
     assert!(bucket.take(later, later, 55).is_err(), "one more was taken than there were requests");
 }

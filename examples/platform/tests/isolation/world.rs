@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use mcp_core::{
-    PlatformScope,
+    PlatformScope, Scope,
     key::Secret,
-    scope::{Permissions, PrincipalId, TenantId},
+    scope::{Permissions, Principal, PrincipalId, PrincipalKind, TenantId},
     telemetry::Metrics,
 };
 use mcp_fixture::FixtureArgs;
@@ -94,6 +94,16 @@ impl World {
             router: self.router.clone(),
             bucket: Mutex::new(Bucket::new(requests_per_minute)),
         }
+    }
+
+    /// The scope of the tenant's principal, for looks that must not count as requests of its.
+    pub(crate) fn scope(&self, tenant: &str) -> Scope {
+        let principal = Principal {
+            id: PrincipalId::parse("robot").unwrap(),
+            kind: PrincipalKind::Service,
+            permissions: Permissions::parse(["*"]).unwrap(),
+        };
+        Scope::new(TenantId::parse(tenant).unwrap(), Arc::new(principal))
     }
 
     /// The Prometheus text, as operators read it.
