@@ -152,6 +152,15 @@ async fn nothing_is_left(mode: IsolationMode) {
     kernel.migrate(&admin()).await.unwrap();
     assert_eq!(files_of(path, &acme.id), [""; 0], "migrating made its file again");
 
+    // A program from before finds a status that it knows and refuses.
+    let mut read = kernel.control_read(&admin()).await.unwrap();
+    let status: String = sqlx::query_scalar("SELECT status FROM tenant WHERE id = 'acme'")
+        .fetch_one(read.conn())
+        .await
+        .unwrap();
+    assert_eq!(status, "suspended");
+    drop(read);
+
     let receipt = tenancy.erasure_receipt(&admin(), &acme.id).await.unwrap();
     let database = &receipt.steps.iter().find(|step| step.name == "database").unwrap().erased;
     assert_eq!(database.counts["note"], 1201, "{database:?}");
