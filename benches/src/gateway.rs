@@ -1,16 +1,16 @@
 //! The platform in front of an HTTP upstream, everything on, beside a proxy that forwards bytes.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Value, json};
-use tokio::process::Command;
+use serde_json::json;
 
 use crate::{
     Failure,
     child::Measured,
     load::{self, Post},
     measure::{Cost, Measure},
+    platform::Platform,
     row::Row,
     upstream::Era,
 };
@@ -70,57 +70,10 @@ fn compare(era: Era, connections: usize, direct: &Measure, ours: &Cost, proxy: &
 }
 
 /// A platform with one tenant and one server, in an empty directory; its key may do everything.
-async fn start(
-    platform: &Path,
-    directory: &Path,
-    upstream: &Measured,
-) -> Result<(Measured, String), Failure> {
-    let servers =
-        json!({"mcpServers": {"up": {"type": "http", "url": format!("http://{}/mcp", upstream.address)}}});
-    let servers_file = directory.join("mcp.json");
-    std::fs::write(&servers_file, servers.to_string())?;
-    let [listen, operations] = [free_port()?, free_port()?];
-    let config = directory.join("platform.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "[server]\nlisten = \"{listen}\"\noperations_listen = \"{operations}\"\n\
-             [data]\ndir = {:?}\n[fleet]\nfile = {servers_file:?}\n[log]\nfilter = \"warn\"\n",
-            directory.join("data"),
-        ),
-    )?;
-    let command = |arguments: &[&str]| {
-        let mut command = Command::new(platform);
-        command.arg("--config").arg(&config).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        command
-    };
-    let limit = u32::MAX.to_string();
-    output(command(&["--json", "tenant", "create", "bench", "--requests-per-minute", &limit])).await?;
-    let created: Value =
-        serde_json::from_slice(&output(command(&["--json", "key", "create", "bench"])).await?)?;
-    let key = created["key"].as_str().ok_or("`key create` printed no key")?.to_owned();
-    let gateway = Measured::of(command(&["serve"]).stdout(Stdio::null()).spawn()?, listen);
-    let listening = async {
-        while tokio::net::TcpStream::connect(listen).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), listening)
-        .await
-        .map_err(|_| "the platform does not listen")?;
-    Ok((gateway, key))
-}
-
-async fn output(mut command: Command) -> Result<Vec<u8>, Failure> {
-    let done = command.output().await?;
-    if done.status.success() {
-        return Ok(done.stdout);
-    }
-    Err(format!("mcp-platform: {}", String::from_utf8_lossy(&done.stderr)).into())
-}
-
-fn free_port() -> Result<std::net::SocketAddr, Failure> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+async fn start(program: &Path, directory: &Path, upstream: &Measured) -> Result<(Measured, String), Failure> {
+    let platform = Platform::prepare(program, directory, Some(upstream.address), "")?;
+    let key = platform.tenant("bench", u32::MAX).await?;
+    Ok((platform.serve().await?, key))
 }
 
 /// The call as a client of the gateway makes it, in a session where its version has them.
@@ -143,7 +96,8 @@ async fn session(era: Era, gateway: &Measured, key: &str) -> Result<Post, Failur
     Ok(call)
 }
 
-fn post(era: Era, tool: &str, more: &[(&'static str, &str)]) -> Post {
+/// A call of `tool`, with these headers besides the protocol's.
+pub(crate) fn post(era: Era, tool: &str, more: &[(&'static str, &str)]) -> Post {
     let mut params = json!({"name": tool, "arguments": {"text": "0123456789abcdef0123456789abcdef"}});
     let mut headers = HeaderMap::new();
     let mut set = |name: &'static str, value: &str| {

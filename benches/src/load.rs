@@ -55,12 +55,41 @@ pub(crate) async fn run(
     }
     measure::closed_loop(clients, span, async |(sender, body)| {
         let (response, answer) = send(sender, to, &post.headers, body.clone()).await?;
-        if response.status() == StatusCode::OK && answer.windows(9).any(|part| part == b"\"result\":") {
+        if response.status() == StatusCode::OK && is_result(&answer) {
             return Ok(());
         }
         Err(format!("{} {}", response.status(), String::from_utf8_lossy(&answer)).into())
     })
     .await
+}
+
+/// One connection, for whoever looks at each status itself.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    to: SocketAddr,
+}
+
+impl Connection {
+    /// # Errors
+    /// When nobody listens.
+    pub(crate) async fn open(to: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self { sender: connect(to).await?, to })
+    }
+
+    /// Sends a request, reads the whole answer and tells its status; one with an error in it is a 500.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn send(&mut self, post: &Post) -> Result<StatusCode, Failure> {
+        let (response, answer) = send(&mut self.sender, self.to, &post.headers, post.body(0)).await?;
+        let failed = response.status() == StatusCode::OK && !is_result(&answer);
+        Ok(if failed { StatusCode::INTERNAL_SERVER_ERROR } else { response.status() })
+    }
+}
+
+fn is_result(answer: &[u8]) -> bool {
+    answer.windows(9).any(|part| part == b"\"result\":")
 }
 
 async fn connect(to: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Failure> {

@@ -9,9 +9,11 @@ mod gateway;
 mod inference;
 mod load;
 mod measure;
+mod platform;
 mod postgres;
 mod proxy;
 mod row;
+mod tenancy;
 mod upstream;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -43,12 +45,18 @@ struct Cli {
 /// What benches measure or compare with; `cargo xtask bench` gets it and says where it is.
 #[derive(Debug, Args)]
 struct Needs {
-    /// The `mcp-platform` that `gateway` measures.
+    /// The `mcp-platform` that `gateway` and `tenancy` measure.
     #[arg(long, value_name = "FILE")]
     platform: Option<PathBuf>,
-    /// The PostgreSQL server of `context`: a superuser's URL.
+    /// The PostgreSQL server of `context` and `tenancy`: a superuser's URL.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database: Option<String>,
+    /// The Redis server of `tenancy`.
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true)]
+    redis: Option<String>,
+    /// Most API keys of `tenancy`, of a hundredth as many tenants; a ten-thousandth is the fewest.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+    keys: u32,
     /// The folder of models of `inference`.
     #[arg(long, value_name = "DIR", env = "MCP_TEST_MODELS")]
     models: Option<PathBuf>,
@@ -72,6 +80,15 @@ impl Needs {
                 let models = named(self.models.as_deref(), "--models")?;
                 inference::run(span, models, named(self.onnxruntime.as_deref(), "--onnxruntime")?).await
             }
+            Bench::Tenancy => {
+                let needs = tenancy::Needs {
+                    platform: named(self.platform.as_deref(), "--platform")?,
+                    database: named(self.database.as_deref(), "--database")?,
+                    redis: named(self.redis.as_deref(), "--redis")?,
+                    keys: self.keys,
+                };
+                tenancy::run(span, &needs).await
+            }
             Bench::Bindings => {
                 let python = named(self.python.as_deref(), "--python")?;
                 bindings::run(python, named(self.node.as_deref(), "--node")?).await
@@ -92,6 +109,8 @@ enum Bench {
     Context,
     /// Batches of texts through MiniLM, beside ONNX Runtime.
     Inference,
+    /// Tokens, layers, limits and keys beside the libraries called bare; a noisy neighbour.
+    Tenancy,
     /// A call from Python and from Node, beside the same call from Rust.
     Bindings,
 }
@@ -105,6 +124,9 @@ enum Part {
     /// A reverse proxy that forwards bytes.
     #[command(hide = true, name = "__proxy")]
     Proxy { to: SocketAddr },
+    /// A tenant that sends more than it may.
+    #[command(hide = true, name = "__flood")]
+    Flood { to: SocketAddr, key: String, per_second: u32, seconds: f64 },
 }
 
 #[expect(clippy::print_stderr, reason = "a program says on standard error why it failed")]
@@ -125,6 +147,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.part {
             Some(Part::Upstream { era }) => upstream::serve(era).await,
             Some(Part::Proxy { to }) => proxy::serve(to).await,
+            Some(Part::Flood { to, key, per_second, seconds }) => {
+                let span = Duration::try_from_secs_f64(seconds)?;
+                tenancy::flood(to, &key, per_second, span).await
+            }
             None => {
                 let seconds = Duration::try_from_secs_f64(cli.seconds)?;
                 let benches = cli.bench.map_or_else(|| Bench::value_variants().to_vec(), |bench| vec![bench]);

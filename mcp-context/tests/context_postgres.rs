@@ -29,8 +29,19 @@ use mcp_core::{
 
 mod indexes;
 
-async fn database(mode: IsolationMode) -> (PgTestDatabase, PgKernel) {
-    let mut database = PgTestDatabase::create().await.unwrap_or_else(|error| panic!("{}", error.report()));
+/// How the database is reached.
+#[derive(Clone, Copy)]
+enum Way {
+    Straight,
+    BehindPgBouncer,
+}
+
+async fn database(mode: IsolationMode, way: Way) -> (PgTestDatabase, PgKernel) {
+    let made = match way {
+        Way::Straight => PgTestDatabase::create().await,
+        Way::BehindPgBouncer => PgTestDatabase::create_pooled().await,
+    };
+    let mut database = made.unwrap_or_else(|error| panic!("{}", error.report()));
     // Sixty-four writers share four connections.
     database.config.wait = std::time::Duration::from_secs(60);
     PgKernel::install(&database.config, &[POSTGRES_MIGRATIONS]).await.unwrap();
@@ -85,9 +96,18 @@ fn memories(kernel: &PgKernel, index: fn() -> Arc<dyn VectorIndex>) -> Arc<Memor
 }
 
 async fn kept_in<T: ?Sized>(mode: IsolationMode, suite: &[Check<T>], store: impl Fn(&PgKernel) -> Arc<T>) {
+    kept(mode, Way::Straight, suite, store).await;
+}
+
+async fn kept<T: ?Sized>(
+    mode: IsolationMode,
+    way: Way,
+    suite: &[Check<T>],
+    store: impl Fn(&PgKernel) -> Arc<T>,
+) {
     let used = Mutex::new(Vec::new());
     let report = conformance::run(suite, async || {
-        let (database, kernel) = database(mode).await;
+        let (database, kernel) = database(mode, way).await;
         used.lock().unwrap().push((database, kernel.clone()));
         store(&kernel)
     })
@@ -126,4 +146,11 @@ async fn memory_store_in_every_mode() {
     for (mode, index) in IsolationMode::ALL.into_iter().zip(indexes::ALL.iter().cycle()) {
         kept_in(mode, MEMORY_STORE, |kernel| memories(kernel, *index)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_stores_behind_pgbouncer() {
+    let (mode, way) = (IsolationMode::Row, Way::BehindPgBouncer);
+    kept(mode, way, CONTEXT_STORE, contexts).await;
+    kept(mode, way, MEMORY_STORE, |kernel| memories(kernel, indexes::ALL[0])).await;
 }

@@ -134,7 +134,7 @@ async fn receive(stream: &mut TlsStream<TcpStream>, manner: Manner) -> Vec<u8> {
         match manner {
             Manner::Cuts(after) if all.len() >= after => {
                 // A reset, as of a process that died.
-                rustix::net::sockopt::set_socket_linger(&*stream.get_ref().0, Some(Duration::ZERO)).unwrap();
+                rustix::net::sockopt::set_socket_linger(stream.get_ref().0, Some(Duration::ZERO)).unwrap();
                 return Vec::new();
             }
             Manner::Good if count == 0 => {

@@ -29,7 +29,10 @@ async fn tenant(kernel: &PgKernel, name: &str, mode: IsolationMode) -> TenantId 
 }
 
 async fn suite(mode: IsolationMode) {
-    let database = PgTestDatabase::create().await.unwrap();
+    suite_on(PgTestDatabase::create().await.unwrap(), mode).await;
+}
+
+async fn suite_on(database: PgTestDatabase, mode: IsolationMode) {
     let kernel = kernel(&database).await;
     let mut tenants = Vec::new();
     for i in 0..AuditHarness::TENANTS {
@@ -62,8 +65,21 @@ async fn audit_in_a_database_per_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_behind_pgbouncer() {
+    suite_on(PgTestDatabase::create_pooled().await.unwrap(), IsolationMode::Row).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_in_the_control_tables() {
-    let database = PgTestDatabase::create().await.unwrap();
+    leases_on(PgTestDatabase::create().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_behind_pgbouncer() {
+    leases_on(PgTestDatabase::create_pooled().await.unwrap()).await;
+}
+
+async fn leases_on(database: PgTestDatabase) {
     let kernel = kernel(&database).await;
     let leases: Arc<dyn Leases> = Arc::new(PgLeases::new(kernel.clone()));
     assert_eq!(run_leases(&leases).await.failures(), None);

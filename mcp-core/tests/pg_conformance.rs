@@ -10,7 +10,11 @@ use mcp_core::{
 };
 
 async fn suite(mode: IsolationMode) {
-    let database = Arc::new(PgTestDatabase::create().await.unwrap());
+    suite_on(PgTestDatabase::create().await.unwrap(), mode).await;
+}
+
+async fn suite_on(database: PgTestDatabase, mode: IsolationMode) {
+    let database = Arc::new(database);
     PgKernel::install(&database.config, &[PROBE]).await.unwrap();
     let (config, looked_at) = (database.config.clone(), database.clone());
     let harness = SqlHarness {
@@ -44,4 +48,12 @@ async fn postgres_a_schema_per_tenant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_a_database_per_tenant() {
     suite(IsolationMode::Database).await;
+}
+
+/// Behind PgBouncer each transaction may run on another connection, after another tenant's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_behind_pgbouncer() {
+    for mode in IsolationMode::ALL {
+        suite_on(PgTestDatabase::create_pooled().await.unwrap(), mode).await;
+    }
 }

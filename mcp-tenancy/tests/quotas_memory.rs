@@ -1,6 +1,6 @@
 //! The suite of quotas in memory, proof that it bites, and a property against a model.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not test functions")]
 
 use std::{
     collections::HashMap,

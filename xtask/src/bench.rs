@@ -21,7 +21,7 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result {
     let mut bench = Command::new(programs.join("mcp-benches"));
     bench.args(name).args(json.then_some("--json")).stdin(Stdio::null()).stdout(own);
     let wanted = |bench| name.is_none_or(|name| name == bench);
-    if wanted("gateway") {
+    if wanted("gateway") || wanted("tenancy") {
         bench.arg("--platform").arg(programs.join("mcp-platform"));
     }
     if wanted("inference") {
@@ -32,7 +32,7 @@ pub(crate) fn run(name: Option<&str>, json: bool) -> Result {
         bench.arg("--python").arg(bindings::install_python(&tools, PROFILE)?);
         bench.arg("--node").arg(bindings::install_node(&tools, PROFILE)?);
     }
-    let services = wanted("context").then(Services::start).transpose()?;
+    let services = (wanted("context") || wanted("tenancy")).then(Services::start).transpose()?;
     if let Some(services) = &services {
         bench.envs(services.environment());
     }

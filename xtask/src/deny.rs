@@ -1,8 +1,8 @@
 //! cargo-deny: licences, banned and duplicate crates, sources, known vulnerabilities.
 
-use std::path::PathBuf;
 use std::process::Command;
 
+use crate::cargo_tool;
 use crate::sh::{self, Failure, Result};
 
 /// The version that `deny.toml` is written for.
@@ -29,43 +29,11 @@ pub(crate) fn advisories() -> Result {
 }
 
 fn check(what: &[&str]) -> Result {
-    let program = installed()?;
+    let program = cargo_tool::installed("cargo-deny", VERSION)?;
     let mut deny = Command::new(program);
     deny.current_dir(sh::root()).args(["--workspace", "--all-features", "--locked"]);
     if !what.contains(&"advisories") {
         deny.arg("--offline");
     }
     sh::run(deny.arg("check").args(what))
-}
-
-/// cargo-deny of our version: the one in `PATH`, else one built under the target directory.
-fn installed() -> Result<PathBuf> {
-    if let Some(found) = sh::find("cargo-deny", &[])
-        && sh::output(Command::new(&found).arg("--version")).is_ok_and(|said| said.ends_with(VERSION))
-    {
-        return Ok(found);
-    }
-    let tools = target_directory()?.join("tools").join(format!("cargo-deny-{VERSION}"));
-    let program = tools.join("bin/cargo-deny");
-    if !program.is_file() {
-        // Unoptimised: it runs for seconds, and building it optimised takes minutes more.
-        let mut install = sh::cargo();
-        install.args([
-            "install",
-            "--quiet",
-            "--locked",
-            "--debug",
-            "--no-track",
-            "cargo-deny",
-            "--version",
-            VERSION,
-        ]);
-        sh::run(install.arg("--root").arg(&tools))?;
-    }
-    Ok(program)
-}
-
-/// The workspace's target directory, as cargo sees it.
-fn target_directory() -> Result<PathBuf> {
-    Ok(sh::metadata()?.target_directory)
 }

@@ -19,7 +19,8 @@ const MAX_KEY: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) url: Url,
-    pub(crate) key: Secret<String>,
+    /// None where the client's certificate says it.
+    pub(crate) key: Option<Secret<String>>,
 }
 
 impl Access {
@@ -30,18 +31,19 @@ impl Access {
             (None, Some(file)) => Some(read(file)?),
             (None, None) => from_environment()?,
         };
-        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty()).ok_or_else(|| {
-            Failure::Usage(format!(
+        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+        if key.is_none() && connection.client_cert.is_none() {
+            return Err(Failure::Usage(format!(
                 "no key: set {KEY}, or {KEY_FILE} or --key-file to a file with it; \
                  `mcp-platform operator-key create` makes one for an operator"
-            ))
-        })?;
-        Ok(Self { url: base(&connection.url)?, key: Secret::new(key) })
+            )));
+        }
+        Ok(Self { url: base(&connection.url)?, key: key.map(Secret::new) })
     }
 
     /// Whether the key is an operator's.
     pub(crate) fn is_operator(&self) -> bool {
-        self.key.expose().starts_with("mcpo_")
+        self.key.as_ref().is_some_and(|key| key.expose().starts_with("mcpo_"))
     }
 }
 

@@ -7,12 +7,15 @@ use clap::{Parser, Subcommand};
 use crate::{
     access::Access,
     client::Client,
-    commands::{audit, completion, contexts, keys, memories, servers, tenants},
+    commands::{
+        audit, certificates, completion, contexts, data_keys, issuers, keys, memories, policies, quotas,
+        roles, servers, signing_keys, tenants, tokens,
+    },
     failure::{Failure, Result},
     output,
 };
 
-/// Tenants, keys, contexts, memories, servers and the audit log of an MCP platform.
+/// Tenants, keys, roles, policies, quotas, contexts, memories, servers and the audit log of an MCP platform.
 ///
 /// An operator's key (mcpo_…, from `mcp-platform operator-key create`) reaches all tenants, a tenant's key or
 /// token its own.
@@ -56,6 +59,13 @@ pub(crate) struct Connection {
     /// File with the key or token; or MCPCTL_KEY_FILE.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "key")]
     pub(crate) key_file: Option<PathBuf>,
+    /// PEM file with this client's certificate chain, where the platform asks for one; no key is needed where it is
+    /// registered.
+    #[arg(long, global = true, env = "MCPCTL_CLIENT_CERT", value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// PEM file with the private key of --client-cert.
+    #[arg(long, global = true, env = "MCPCTL_CLIENT_KEY", value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
     /// PEM file with certificates to trust beside the system's.
     #[arg(long, global = true, env = "MCPCTL_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -70,9 +80,33 @@ enum Command {
     /// Create, list, suspend, resume, delete and restore tenants.
     #[command(subcommand)]
     Tenants(tenants::Command),
-    /// Create, list and revoke API keys of tenants.
+    /// Create, list, rotate and revoke API keys of tenants.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List, rotate and remove the keys that sign a tenant's tokens.
+    #[command(subcommand)]
+    SigningKeys(signing_keys::Command),
+    /// Get a token for an API key, and revoke tokens.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Declare, list, show and remove identity providers whose tokens are taken.
+    #[command(subcommand)]
+    Issuers(issuers::Command),
+    /// List, register and revoke client certificates.
+    #[command(subcommand)]
+    Certificates(certificates::Command),
+    /// See, make, give and take the roles of a tenant.
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Write, validate, try and activate the policy of a tenant.
+    #[command(subcommand)]
+    Policies(policies::Command),
+    /// See and set what tenants may use in a day or month.
+    #[command(subcommand)]
+    Quotas(quotas::Command),
+    /// See, rotate and wrap anew the keys that seal what is tenants'.
+    #[command(subcommand)]
+    DataKeys(data_keys::Command),
     /// List, read, create, append to and delete contexts.
     #[command(subcommand)]
     Contexts(contexts::Command),
@@ -82,7 +116,7 @@ enum Command {
     /// See what the MCP servers do, restart, add, switch and remove them.
     #[command(subcommand)]
     Servers(servers::Command),
-    /// Read and verify the audit log.
+    /// Read, export and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
     /// Print what makes a shell complete the words of mcpctl.
@@ -120,10 +154,18 @@ impl Cli {
     async fn ask(self) -> Result<ExitCode> {
         let Self { connection, json, command } = self;
         let timeout = Duration::from_secs(connection.timeout);
-        let client = Client::new(Access::of(&connection)?, connection.ca.as_deref(), timeout)?;
+        let client = Client::new(Access::of(&connection)?, &connection, timeout)?;
         match command {
             Command::Tenants(command) => tenants::run(command, &client, json).await?,
             Command::Keys(command) => keys::run(command, &client, json).await?,
+            Command::SigningKeys(command) => signing_keys::run(command, &client, json).await?,
+            Command::Tokens(command) => tokens::run(command, &client, json).await?,
+            Command::Issuers(command) => issuers::run(command, &client, json).await?,
+            Command::Certificates(command) => certificates::run(command, &client, json).await?,
+            Command::Roles(command) => roles::run(command, &client, json).await?,
+            Command::Policies(command) => policies::run(command, &client, json).await?,
+            Command::Quotas(command) => quotas::run(command, &client, json).await?,
+            Command::DataKeys(command) => data_keys::run(command, &client, json).await?,
             Command::Contexts(command) => contexts::run(command, &client, json).await?,
             Command::Memories(command) => memories::run(command, &client, json).await?,
             Command::Servers(command) => servers::run(command, &client, json).await?,

@@ -1,24 +1,27 @@
 //! The REST API over HTTP and TLS.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use mcp_core::key::Secret;
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use serde_json::Value;
 use url::Url;
 
 use crate::{
     access::Access,
+    cli::Connection,
     failure::{Failure, Result},
     problem::Problem,
 };
@@ -33,7 +36,7 @@ const PAGE: usize = 200;
 pub(crate) struct Client {
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     access: Access,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
     timeout: Duration,
 }
 
@@ -75,23 +78,35 @@ impl<'a> Ask<'a> {
 }
 
 impl Client {
-    /// Trusts the system's certificates, and those in the PEM file `ca`.
-    pub(crate) fn new(access: Access, ca: Option<&Path>, timeout: Duration) -> Result<Self> {
+    /// Trusts the system's certificates, and those of `--ca`; shows that of `--client-cert`.
+    pub(crate) fn new(access: Access, connection: &Connection, timeout: Duration) -> Result<Self> {
         let tls = match access.url.scheme() {
-            "https" => roots(ca)?,
+            "https" => roots(connection.ca.as_deref())?,
             _ => RootCertStore::empty(),
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::Local(format!("TLS cannot be set up: {error}")))?
-            .with_root_certificates(tls)
-            .with_no_client_auth();
+            .with_root_certificates(tls);
+        let tls = match (&connection.client_cert, &connection.client_key) {
+            (Some(cert), Some(key)) => {
+                let (chain, key) = own_certificate(cert, key)?;
+                tls.with_client_auth_cert(chain, key).map_err(|error| {
+                    Failure::Usage(format!("--client-cert and --client-key do not go together: {error}"))
+                })?
+            }
+            _ => tls.with_no_client_auth(),
+        };
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", access.key.expose()))
-            .map_err(|_| Failure::Usage("the key holds characters that no key has".to_owned()))?;
-        authorization.set_sensitive(true);
+        let header = |key: &Secret<String>| {
+            let mut header = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+                .map_err(|_| Failure::Usage("the key holds characters that no key has".to_owned()))?;
+            header.set_sensitive(true);
+            Ok::<_, Failure>(header)
+        };
+        let authorization = access.key.as_ref().map(header).transpose()?;
         let http = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Self { http, access, authorization, timeout })
     }
@@ -169,19 +184,50 @@ impl Client {
                 false => serde_json::from_slice(&body).map_err(|_| no_api(&url, status)),
             };
         }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) if problem.status == status.as_u16() => Err(Failure::Refused(Box::new(problem))),
-            _ => Err(no_api(&url, status)),
+        Err(refusal(&url, status, &body))
+    }
+
+    /// Writes an answer of any length to `out` as it comes. Each part of it has the time that a whole answer
+    /// has otherwise.
+    pub(crate) async fn download(&self, ask: Ask<'_>, out: &mut dyn Write) -> Result<()> {
+        let url = self.url(&ask);
+        let late = || Failure::Unreachable(format!("{url}: no answer within {} s", self.timeout.as_secs()));
+        let begun = tokio::time::timeout(self.timeout, self.begin(&url, ask)).await;
+        let (head, mut body) = begun.map_err(|_| late())??.into_parts();
+        if !head.status.is_success() {
+            let read = tokio::time::timeout(self.timeout, Limited::new(body, MAX_ANSWER).collect()).await;
+            let read = read.map_err(|_| late())?;
+            let bytes = read.map(|body| body.to_bytes()).unwrap_or_default();
+            return Err(refusal(&url, head.status, &bytes));
         }
+        while let Some(frame) = tokio::time::timeout(self.timeout, body.frame()).await.map_err(|_| late())? {
+            let frame = frame.map_err(|error| {
+                Failure::Unreachable(format!("{url}: the answer ended in its middle: {}", causes(&error)))
+            })?;
+            if let Ok(data) = frame.into_data() {
+                out.write_all(&data).map_err(|error| Failure::Local(format!("cannot write: {error}")))?;
+            }
+        }
+        out.flush().map_err(|error| Failure::Local(format!("cannot write: {error}")))
     }
 
     async fn exchange(&self, url: &Url, ask: Ask<'_>) -> Result<(StatusCode, Bytes)> {
+        let (head, body) = self.begin(url, ask).await?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body =
+            body.map_err(|error| Failure::Unreachable(format!("{url}: {}", causes(&*error))))?.to_bytes();
+        Ok((head.status, body))
+    }
+
+    async fn begin(&self, url: &Url, ask: Ask<'_>) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(ask.method)
             .uri(url.as_str())
-            .header(header::AUTHORIZATION, self.authorization.clone())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("mcpctl/", env!("CARGO_PKG_VERSION")));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
         if let Some(key) = ask.idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -198,13 +244,8 @@ impl Client {
         let request = request
             .body(Full::new(body))
             .map_err(|error| Failure::Usage(format!("{url} cannot be requested: {error}")))?;
-        let unreachable =
-            |error: &dyn std::error::Error| Failure::Unreachable(format!("{url}: {}", causes(error)));
-        let (head, body) =
-            self.http.request(request).await.map_err(|error| unreachable(&error))?.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
-        Ok((head.status, body))
+        let begun = self.http.request(request).await;
+        begun.map_err(|error| Failure::Unreachable(format!("{url}: {}", causes(&error))))
     }
 
     fn url(&self, ask: &Ask<'_>) -> Url {
@@ -217,6 +258,13 @@ impl Client {
             url.query_pairs_mut().extend_pairs(&ask.query);
         }
         url
+    }
+}
+
+fn refusal(url: &Url, status: StatusCode, body: &[u8]) -> Failure {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) if problem.status == status.as_u16() => Failure::Refused(Box::new(problem)),
+        _ => no_api(url, status),
     }
 }
 
@@ -238,6 +286,23 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
         found = true;
     }
     if found { Ok(roots) } else { Err(refused(&"there is no certificate in it")) }
+}
+
+/// The chain and key with which this client shows who it is.
+fn own_certificate(
+    cert: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let refused = |what: &str, file: &Path, why: &dyn std::fmt::Display| {
+        Failure::Usage(format!("{what} {}: {why}", file.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| refused("--client-cert", cert, &error))?;
+    if chain.is_empty() {
+        return Err(refused("--client-cert", cert, &"there is no certificate in it"));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| refused("--client-key", key, &error))?;
+    Ok((chain, key))
 }
 
 /// The whole chain of causes: the last one is what a user can act on.

@@ -19,12 +19,13 @@ use mcp_core::{
 };
 use mcp_inference::http_api::{self as inference_api, oip_error, openai_error};
 use mcp_tenancy::layer::{
-    AuthenticateLayer, AuthenticateOperatorLayer, OperatorRateLimitLayer, RateLimitLayer, TenantLayer,
+    AuthenticateLayer, AuthenticateOperatorLayer, AuthorizeLayer, OperatorRateLimitLayer, RateLimitLayer,
+    TenantLayer,
 };
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::{api, config, platform::Platform};
+use crate::{access::access_of, api, beside::BesideLayer, config, platform::Platform};
 
 /// Requests of operators that run and wait at once: apart from tenants', so that operators can act while
 /// tenants fill the platform.
@@ -36,7 +37,7 @@ const OPERATORS_WAITING: usize = 32;
 /// # Errors
 /// `InvalidInput` for a CORS origin that is none.
 pub fn app(platform: &Arc<Platform>) -> Result<Router> {
-    let (tenants, operators) = (tenant_stack(platform), operator_stack(platform));
+    let (tenants, operators) = (tenant_stack(platform)?, operator_stack(platform));
     // Two ways in that share nothing: a key of one is nobody on the other.
     let by_path = service_fn(move |request: Request| {
         let of_operators = is_within(request.uri().path(), api::OPERATOR_ROOT);
@@ -53,28 +54,45 @@ pub fn app(platform: &Arc<Platform>) -> Result<Router> {
 }
 
 /// What requests of tenants go through.
-fn tenant_stack(platform: &Arc<Platform>) -> Stack {
+fn tenant_stack(platform: &Arc<Platform>) -> Result<Stack> {
     let server = &platform.config().server;
-    let tenancy = platform.tenancy();
+    let (tenancy, identity) = (platform.tenancy(), platform.identity());
     let denials = platform.denials();
+    let rescue = RescueLayer::new(identity.challenge()?);
     let stack = ServiceBuilder::new()
         // Everything further in, refusals too, carries the request's id.
         .layer(RequestIdLayer)
         // Outside of rescue, so that it sees the status a caller gets.
         .layer(TraceLayer::new())
-        // The one place where errors become responses, in the form of each wire.
-        .layer(RescueLayer::default().body_under("/v1", openai_error).body_under("/v2", oip_error))
+        // The one place where errors become responses, in the form of each wire; a 401 says where tokens come from,
+        // a 403 which permission to ask for in addition.
+        .layer(rescue.body_under("/v1", openai_error).body_under("/v2", oip_error))
         // Refuses before anything is spent on a request that would only wait.
         .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
         // Outside of the queue, so that waiting has an end too.
         .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
         .layer(ConcurrencyLayer::new(server.max_running))
-        // As whom, then for which tenant, then how often: each needs what the one before found out.
-        .layer(AuthenticateLayer::new(tenancy.authenticators(), denials.clone()))
+        // Inside of all bounds, outside of what asks for a token: who has none yet must get to where they come from.
+        // What is there authenticates by itself.
+        .layer(BesideLayer::new(mcp_tenancy::http_api::routes(platform.token_routes())))
+        // As whom, then for which tenant, then how often: each needs what the one before found out. Keys, tokens and
+        // client certificates of this platform first, which costs nobody else a question; then foreign issuers.
+        .layer(AuthenticateLayer::new(identity.authenticators(), denials.clone()))
         .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
-        .layer(RateLimitLayer::new(platform.limiter(), denials))
+        .layer(RateLimitLayer::new(platform.limiter(), denials).with_policy(platform.limit_policy()))
+        // Inside of the limits, so that what is refused here counts as a request.
+        .layer(platform.at_once())
+        // Innermost: asking policies costs something, so it is limited too. Roles count from here on.
+        .layer(authorize(platform))
         .service(tenant_routes(platform));
-    boxed(stack)
+    Ok(boxed(stack))
+}
+
+/// Asks roles and policies of the tenant what the permissions of the credential do not say.
+pub(crate) fn authorize(platform: &Platform) -> AuthorizeLayer {
+    let authorization = platform.authorization();
+    AuthorizeLayer::new(Arc::clone(authorization.authorizer()) as _, Arc::new(access_of))
+        .with_roles(authorization.directory().clone())
 }
 
 /// What requests of operators go through: the same, with nobody's tenant in it.
@@ -84,6 +102,7 @@ fn operator_stack(platform: &Arc<Platform>) -> Stack {
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer)
         .layer(TraceLayer::new())
+        // Its challenge is the bare scheme: no issuer's token is an operator's key.
         .layer(RescueLayer::default())
         .layer(LoadShedLayer::new(OPERATORS_RUNNING + OPERATORS_WAITING))
         .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
@@ -214,7 +233,7 @@ fn cors(server: &config::Server) -> Result<CorsLayer> {
         "location",
     ];
     let layer = CorsLayer::new()
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(allowed.map(HeaderName::from_static))
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(Duration::from_secs(3600));

@@ -6,8 +6,10 @@
 //! * [`embedded`] is the platform inside a program of one's own, without listeners.
 //! * `cli` is the command line, `api` the REST API, `demo` the demonstration.
 
+mod access;
 mod api;
 mod app;
+mod beside;
 mod cli;
 pub mod client;
 pub mod config;

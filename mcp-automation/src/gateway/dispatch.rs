@@ -6,13 +6,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    bridge, failure, input,
+    bridge, failure,
+    guard::Refusal,
+    input,
     legacy::unknown_method,
     level::Level,
     listing::Kind,
     method::Method,
     path::Endpoint,
-    route::Owner,
     shared::{Caller, Client, Shared},
     splice,
     subscriptions::wants_resources,
@@ -84,34 +85,38 @@ impl Shared {
         method: Method,
         params: Option<&RawValue>,
         downstream: &dyn Downstream,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, Refusal> {
         let (scope, endpoint) = (&caller.scope, &caller.endpoint);
         match method {
-            Method::Initialize => Err(Fault::new(code::INVALID_REQUEST, "this session is initialized")),
-            Method::Discover => self.discover(scope, endpoint).await.map(Answer::Own),
+            Method::Initialize => {
+                Err(Fault::new(code::INVALID_REQUEST, "this session is initialized").into())
+            }
+            Method::Discover => Ok(Answer::Own(self.discover(scope, endpoint).await?)),
             Method::Ping => Ok(Answer::Own("{}".to_owned())),
-            Method::SetLevel => self.set_level(caller, params).await,
-            Method::List(kind) => match endpoint {
-                Endpoint::Aggregate => {
+            Method::SetLevel => Ok(self.set_level(caller, params).await?),
+            Method::List(kind) => {
+                self.may_list(caller, kind).await?;
+                let Endpoint::Server(server) = endpoint else {
                     let list = self.list(scope, kind, params).await;
                     if let Client::Legacy(session) = &caller.client {
                         session.listed.notify_one();
                     }
-                    list.map(Answer::Own)
-                }
-                Endpoint::Server(server) => self.forward(caller, server, method, params, downstream).await,
-            },
+                    return Ok(Answer::Own(list?));
+                };
+                Ok(self.forward(caller, server, method, params, downstream).await?)
+            }
             Method::CallTool => self.call_named(caller, method, Kind::Tools, params, downstream).await,
             Method::GetPrompt => self.call_named(caller, method, Kind::Prompts, params, downstream).await,
             Method::ReadResource => {
                 let uri = text_of(target(params)?.uri, "uri")?;
                 let owner = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
-                self.forward(caller, &owner, method, params, downstream).await
+                self.may_read(caller, method, &owner, &uri).await?;
+                Ok(self.forward(caller, &owner, method, params, downstream).await?)
             }
             Method::Subscribe | Method::Unsubscribe => {
                 let uri = text_of(target(params)?.uri, "uri")?;
                 let Client::Legacy(session) = &caller.client else {
-                    return Err(unknown_method(method.as_str()));
+                    return Err(unknown_method(method.as_str()).into());
                 };
                 match method {
                     Method::Subscribe => self.subscribe(caller, session, &uri).await?,
@@ -120,7 +125,7 @@ impl Shared {
                 Ok(Answer::Own("{}".to_owned()))
             }
             // Its answer is a stream, which begins elsewhere.
-            Method::Listen => Err(unknown_method(method.as_str())),
+            Method::Listen => Err(unknown_method(method.as_str()).into()),
             Method::Complete => self.complete(caller, params, downstream).await,
         }
     }
@@ -132,19 +137,28 @@ impl Shared {
         kind: Kind,
         params: Option<&RawValue>,
         downstream: &dyn Downstream,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, Refusal> {
         let (scope, endpoint) = (&caller.scope, &caller.endpoint);
-        let Some(params) = params else { return Err(missing("name")) };
+        let Some(params) = params else { return Err(missing("name").into()) };
         let written = target(Some(params))?.name;
         let name = text_of(written, "name")?;
         let owner = self.owner_of_name(scope, endpoint, kind, &name).await?;
         let renamed = rename(params, written, &owner.name, &name);
         let params = renamed.as_deref().unwrap_or(params);
-        let answer = self.forward(caller, &owner.server, method, Some(params), downstream).await?;
+        let reserved = match method {
+            Method::CallTool => self.may_call(caller, &owner).await?,
+            _ => {
+                self.may_get(caller, method, &owner).await?;
+                None
+            }
+        };
+        let answer = self.forward(caller, &owner.server, method, Some(params), downstream).await;
+        self.called(scope, reserved, answer.is_ok()).await;
+        let answer = answer?;
         if may_mean_unknown(&answer)
             && let Some(fault) = self.unknown_at_server(scope, endpoint, kind, &owner).await
         {
-            return Err(fault);
+            return Err(fault.into());
         }
         Ok(answer)
     }
@@ -154,22 +168,25 @@ impl Shared {
         caller: &Caller,
         params: Option<&RawValue>,
         downstream: &dyn Downstream,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Answer, Refusal> {
         let (scope, endpoint) = (&caller.scope, &caller.endpoint);
-        let Some(params) = params else { return Err(missing("ref")) };
+        let Some(params) = params else { return Err(missing("ref").into()) };
         let target = target(Some(params))?;
         let reference = reference(&target)?;
         if reference.kind == "ref/prompt" {
             let name = text_of(reference.name, "ref.name")?;
-            let Owner { server, name: inner } =
-                self.owner_of_name(scope, endpoint, Kind::Prompts, &name).await?;
-            let renamed = rename(params, reference.name, &inner, &name);
+            let owner = self.owner_of_name(scope, endpoint, Kind::Prompts, &name).await?;
+            self.may_get(caller, Method::Complete, &owner).await?;
+            let renamed = rename(params, reference.name, &owner.name, &name);
             let params = renamed.as_deref().unwrap_or(params);
-            return self.forward(caller, &server, Method::Complete, Some(params), downstream).await;
+            return Ok(self
+                .forward(caller, &owner.server, Method::Complete, Some(params), downstream)
+                .await?);
         }
         let uri = text_of(reference.uri, "ref.uri")?;
         let server = self.owner_of_uri(scope, endpoint, &uri, not_found(caller)).await?;
-        self.forward(caller, &server, Method::Complete, Some(params), downstream).await
+        self.may_read(caller, Method::Complete, &server, &uri).await?;
+        Ok(self.forward(caller, &server, Method::Complete, Some(params), downstream).await?)
     }
 
     /// Sends a request to one server, as it is if both sides are of one era.

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use mcp_core::{Error, ErrorKind, Result};
+use mcp_core::{Error, ErrorKind, Result, redact::Redactor};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -17,6 +17,7 @@ use super::{
     dispatch::Answer,
     drain::InFlight,
     finish::{Finished, finish},
+    guard,
     level::Level,
     method::Method,
     metrics::Outcome,
@@ -61,7 +62,8 @@ impl Exchange {
         let (shared, caller) = (self.shared.clone(), self.caller.clone());
         let id = self.id.clone();
         let (said, mut heard) = mpsc::channel(AHEAD);
-        let mut work: Work = Box::pin(self.work(ToClient { caller: caller.clone(), said }));
+        let redactor = shared.guards.redactor.clone();
+        let mut work: Work = Box::pin(self.work(ToClient { caller: caller.clone(), redactor, said }));
         let (first, finished) = tokio::select! {
             biased;
             finished = &mut work => match heard.try_recv() {
@@ -97,13 +99,15 @@ impl Exchange {
         let answer = tokio::select! {
             biased;
             answer = shared.answer(&caller, method, params.as_deref(), &downstream) => answer,
-            () = cancelled => Err(Fault::from(&cancelled_error("the call was cancelled"))),
-            () = shared.drain.over.cancelled() => Err(Fault::from(&cancelled_error("the platform is stopping"))),
+            () = cancelled => Err(cancelled_error("the call was cancelled").into()),
+            () = shared.drain.over.cancelled() => Err(cancelled_error("the platform is stopping").into()),
         };
+        let answer = shared.redacted(&caller.scope, method, answer).await;
         record.outcome = match &answer {
             Ok(Answer::Own(_) | Answer::Passed(Reply::Result(_))) => Outcome::Ok,
             Ok(Answer::Passed(Reply::Error(_))) => Outcome::Error,
             Err(_) if call.as_ref().is_some_and(|call| call.cancelled.is_cancelled()) => Outcome::Cancelled,
+            Err(refusal) if refusal.is_denial() => Outcome::Denied,
             Err(_) => Outcome::Error,
         };
         drop(in_flight);
@@ -111,8 +115,8 @@ impl Exchange {
     }
 }
 
-fn cancelled_error(text: &'static str) -> Error {
-    Error::new(ErrorKind::Cancelled, "gateway.call", text)
+fn cancelled_error(text: &'static str) -> Fault {
+    Fault::from(&Error::new(ErrorKind::Cancelled, "gateway.call", text))
 }
 
 /// Counts the request when it ends, also when it is dropped.
@@ -209,6 +213,7 @@ impl Writer {
 #[derive(Debug)]
 struct ToClient {
     caller: Arc<Caller>,
+    redactor: Option<Arc<dyn Redactor>>,
     said: mpsc::Sender<Bytes>,
 }
 
@@ -225,8 +230,16 @@ impl Downstream for ToClient {
                 return;
             }
         }
+        let mut redacted = None;
+        if let (Some(redactor), Some(params)) = (&self.redactor, params) {
+            // What cannot be redacted is not said.
+            let Ok(params) = guard::redact(redactor, &self.caller.scope, params.to_owned()).await else {
+                return;
+            };
+            redacted = Some(params);
+        }
         // It fails when the client is gone, and then the whole call is dropped.
-        let _ = self.said.send(write::message(None, method, params).into()).await;
+        let _ = self.said.send(write::message(None, method, redacted.as_deref().or(params)).into()).await;
     }
 
     async fn request(&self, method: &str, params: Option<&RawValue>) -> Result<Reply> {

@@ -1,12 +1,13 @@
 //! The last form of an answer, which depends on the client's version.
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
     body::Body,
     dispatch::Answer,
+    guard::Refusal,
     listing,
     method::Method,
     respond,
@@ -23,11 +24,15 @@ use crate::{
 pub(super) struct Finished {
     pub(super) message: bytes::Bytes,
     status: StatusCode,
+    /// Of a guard's refusal, which limits have figures for.
+    headers: HeaderMap,
 }
 
 impl Finished {
     pub(super) fn into_response(self) -> Response<Body> {
-        respond::json(self.status, self.message)
+        let mut response = respond::json(self.status, self.message);
+        response.headers_mut().extend(self.headers);
+        response
     }
 }
 
@@ -37,9 +42,10 @@ pub(super) fn finish(
     caller: &Caller,
     method: Method,
     id: &str,
-    answer: Result<Answer, Fault>,
+    answer: Result<Answer, Refusal>,
 ) -> Finished {
     let is_stateless = caller.client.is_stateless();
+    let head = answer.as_ref().err().and_then(Refusal::head);
     let (message, error) = match answer {
         Ok(Answer::Own(result)) if is_stateless => {
             (write::result(id, &stateless(&result, method, shared.ttl_millis())), None)
@@ -55,8 +61,11 @@ pub(super) fn finish(
         Ok(Answer::Passed(Reply::Error(error))) => {
             (write::error(Some(id), error.get()), listing::error_code(&error))
         }
-        Err(fault) => (write::fault(Some(id), &fault), Some(fault.code)),
+        Err(Refusal { fault, .. }) => (write::fault(Some(id), &fault), Some(fault.code)),
     };
+    if let Some((status, headers)) = head {
+        return Finished { message: message.into(), status, headers };
+    }
     let status = match error {
         Some(code::METHOD_NOT_FOUND) if is_stateless => StatusCode::NOT_FOUND,
         Some(code::HEADER_MISMATCH | code::MISSING_CLIENT_CAPABILITY | code::UNSUPPORTED_VERSION)
@@ -66,7 +75,7 @@ pub(super) fn finish(
         }
         _ => StatusCode::OK,
     };
-    Finished { message: message.into(), status }
+    Finished { message: message.into(), status, headers: HeaderMap::new() }
 }
 
 /// The members of a result that stateless clients need; what a server wrote of them stays, but for a

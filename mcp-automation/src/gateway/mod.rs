@@ -21,6 +21,9 @@
 //! The rest takes an authenticated principal and no more. A principal that lacks a permission gets 403 with
 //! the step-up challenge of the MCP authorization specification, and the denial is audited.
 //!
+//! [`Guards`] ask more: an authorizer about each of these by tool, prompt or URI, limits and a quota of calls. What
+//! they refuse is a fault, in a response of the status that fits.
+//!
 //! # What passes unread
 //! `params`, results and errors pass byte for byte, unknown members, number spellings and order included.
 //! Changed is only: a tool's or prompt's name where it is prefixed; towards stateless clients the members
@@ -48,6 +51,7 @@ mod exchange;
 mod failure;
 mod finish;
 mod greet;
+mod guard;
 mod headers;
 mod input;
 mod legacy;
@@ -74,4 +78,5 @@ mod template;
 
 pub use body::Body;
 pub use config::{GatewayConfig, PrefixMode, SessionConfig};
+pub use guard::{Guards, ToolLimits};
 pub use service::Gateway;

@@ -22,6 +22,7 @@ use super::{
     dispatch,
     drain::InFlight,
     exchange::Exchange,
+    guard::Guards,
     headers,
     method::Method,
     metrics::{Metrics, Outcome},
@@ -59,6 +60,20 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         denials: Arc<dyn DenialLog>,
     ) -> Result<Self> {
+        Self::guarded(config, upstreams, clock, denials, Guards::default())
+    }
+
+    /// The same gateway with `guards`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn guarded(
+        config: GatewayConfig,
+        upstreams: Arc<dyn Upstreams>,
+        clock: Arc<dyn Clock>,
+        denials: Arc<dyn DenialLog>,
+        guards: Guards,
+    ) -> Result<Self> {
         config.check()?;
         Ok(Self(Arc::new(Shared {
             catalog: Catalog::new(&config, clock.clone()),
@@ -72,6 +87,7 @@ impl Gateway {
             upstreams,
             clock,
             denials,
+            guards,
         })))
     }
 

@@ -15,8 +15,8 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    catalog::Catalog, config::GatewayConfig, drain::Drain, level::Level, metrics::Metrics, path::Endpoint,
-    session::Session, sessions::Sessions, subscriptions::Subscriptions,
+    catalog::Catalog, config::GatewayConfig, drain::Drain, guard::Guards, level::Level, metrics::Metrics,
+    path::Endpoint, session::Session, sessions::Sessions, subscriptions::Subscriptions,
 };
 use crate::upstream::Upstreams;
 
@@ -27,6 +27,7 @@ pub(super) struct Shared {
     pub(super) upstreams: Arc<dyn Upstreams>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) denials: Arc<dyn DenialLog>,
+    pub(super) guards: Guards,
     pub(super) catalog: Catalog,
     pub(super) sessions: Sessions,
     pub(super) metrics: Metrics,

@@ -92,18 +92,19 @@ impl ContextLimits {
 /// What tells two requests with the same key apart.
 pub(super) fn create_fingerprint(scope: &Scope, new: &NewContext) -> Result<Vec<u8>> {
     let author = scope.principal().id.as_str();
-    fingerprint(&json!(["create", author, new.user_id, new.session_id, new.data]))
+    fingerprint(json!(["create", author, new.user_id, new.session_id, new.data]))
 }
 
 /// As [`create_fingerprint`]. The version that is expected is part of it.
 pub(super) fn append_fingerprint(scope: &Scope, id: &ContextId, append: &Append) -> Result<Vec<u8>> {
     let author = scope.principal().id.as_str();
-    fingerprint(&json!(["append", author, id, append.expected_version, append.messages]))
+    fingerprint(json!(["append", author, id, append.expected_version, append.messages]))
 }
 
-/// The keys of JSON objects are in order here, so equal requests have equal digests.
-fn fingerprint(request: &Value) -> Result<Vec<u8>> {
-    Ok(digest(&SHA256, json_of("context.fingerprint", request)?.as_bytes()).as_ref().to_vec())
+/// Equal requests have equal digests, in whatever order they name the keys of their objects.
+fn fingerprint(mut request: Value) -> Result<Vec<u8>> {
+    request.sort_all_objects();
+    Ok(digest(&SHA256, json_of("context.fingerprint", &request)?.as_bytes()).as_ref().to_vec())
 }
 
 pub(super) fn json_of(operation: &'static str, value: &impl Serialize) -> Result<String> {
@@ -163,7 +164,7 @@ mod tests {
     fn requests_that_differ_have_other_fingerprints_and_key_order_counts_not() {
         let a: Value = serde_json::from_str(r#"{"x":1,"y":2}"#).unwrap();
         let b: Value = serde_json::from_str(r#"{"y":2,"x":1}"#).unwrap();
-        assert_eq!(fingerprint(&a).unwrap(), fingerprint(&b).unwrap());
-        assert_ne!(fingerprint(&a).unwrap(), fingerprint(&json!({"x":1,"y":3})).unwrap());
+        assert_eq!(fingerprint(a.clone()).unwrap(), fingerprint(b).unwrap());
+        assert_ne!(fingerprint(a.clone()).unwrap(), fingerprint(json!({"x":1,"y":3})).unwrap());
     }
 }

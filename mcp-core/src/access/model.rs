@@ -159,6 +159,7 @@ impl From<ResourceKind> for String {
 
 /// What something is to be done to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Resource {
     /// Whose it is.
     pub tenant: TenantId,
@@ -169,6 +170,7 @@ pub struct Resource {
     pub id: String,
     /// What policies may look at: `owner`, `labels`; never a secret.
     #[serde(default)]
+    #[cfg_attr(feature = "http-api", schema(value_type = Object))]
     pub attributes: Attributes,
 }
 
@@ -199,6 +201,7 @@ impl Resource {
 
 /// An action on a resource, in its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Access {
     /// What is to be done.
     pub action: Action,
@@ -206,6 +209,7 @@ pub struct Access {
     pub resource: Resource,
     /// In which circumstances: `method`, `path`; never a secret.
     #[serde(default)]
+    #[cfg_attr(feature = "http-api", schema(value_type = Object))]
     pub context: Attributes,
 }
 

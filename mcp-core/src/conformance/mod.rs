@@ -13,6 +13,8 @@ mod key_vault;
 mod lease;
 #[cfg(feature = "postgres")]
 mod pg;
+#[cfg(feature = "postgres")]
+mod pgbouncer;
 mod report;
 mod sql;
 mod sql_cases;

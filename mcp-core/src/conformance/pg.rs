@@ -2,6 +2,7 @@
 
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
+use super::pgbouncer::PgBouncer;
 use crate::{
     error::{Error, Result},
     key::Secret,
@@ -20,6 +21,7 @@ pub struct PgTestDatabase {
     name: String,
     /// What a kernel on it is opened with.
     pub config: PgConfig,
+    pooler: Option<PgBouncer>,
 }
 
 impl PgTestDatabase {
@@ -52,7 +54,29 @@ impl PgTestDatabase {
         config.relay = Some(url(&relay));
         config.connections = 4;
         config.database_prefix = format!("{name}_");
-        Ok(Self { admin, name, config })
+        Ok(Self { admin, name, config, pooler: None })
+    }
+
+    /// The same, with the app and the relay role behind a PgBouncer of its own, in transaction mode and with two
+    /// connections to the server for each. The owner, who migrates, comes to the server itself.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and if PgBouncer is missing or does not start.
+    pub async fn create_pooled() -> Result<Self> {
+        const CONNECTIONS: u32 = 2;
+        let mut database = Self::create().await?;
+        let users = ["app", "relay"].map(|role| format!("{}_{role}", database.name));
+        let pooler = PgBouncer::start(&database.admin, CONNECTIONS, &users)?;
+        let [app, relay] = users.map(|role| {
+            let at = database.admin.clone().host("127.0.0.1").port(pooler.port());
+            let at = at.username(&role).password("test").database(&database.name).to_url_lossy();
+            Secret::new(at.to_string())
+        });
+        (database.config.app, database.config.relay) = (app, Some(relay));
+        // More clients than the pooler has connections, so that they take turns.
+        database.config.connections = 8;
+        database.pooler = Some(pooler);
+        Ok(database)
     }
 
     /// A superuser's connection to the database, or to a tenant's.
@@ -96,7 +120,8 @@ impl PgTestDatabase {
     ///
     /// # Errors
     /// If the server refuses.
-    pub async fn destroy(self) -> Result<()> {
+    pub async fn destroy(mut self) -> Result<()> {
+        drop(self.pooler.take());
         let mut conn = self.admin.connect().await.or_fault("conformance.postgres")?;
         let databases: Vec<String> =
             query_scalar("SELECT datname::text FROM pg_database WHERE datname LIKE $1 || '%'")

@@ -13,7 +13,9 @@ use utoipa::{
 #[cfg(feature = "sql")]
 use crate::audit::{ChainReport, Problem, ProblemKind, VerifyReport};
 use crate::{
+    access::{Action, ResourceKind},
     clock::Timestamp,
+    limit::Meter,
     scope::{Permission, Permissions, PrincipalId, PrincipalKind, RequestId, SchemaName, TenantId},
 };
 
@@ -42,6 +44,9 @@ text_schema! {
     PrincipalId: "^[!-~]+$", 128, "user-789", "A principal's id, unique within its tenant.";
     RequestId: "^[A-Za-z0-9_-]+$", 64, "0199c6b5", "The id of a request, as in its X-Request-Id.";
     Permission: r"^(\*|([a-z0-9_-]{1,32}|\*):([a-z0-9_-]{1,32}|\*))$", 65, "tools:call", "`area:verb`, or `*` for everything within the tenant.";
+    Action: "^[a-z0-9_-]{1,32}:[a-z0-9_-]{1,32}$", 65, "tools:call", "What is to be done, `area:verb`.";
+    ResourceKind: "^[a-z][a-z0-9_]{0,31}$", 32, "tool", "What kind of thing a resource is.";
+    Meter: "^[a-z0-9._-]+$", 64, "tools.calls", "What a quota counts.";
     SchemaName: "^[a-z_][a-z0-9_]*$", 63, "acme", "The name of a tenant's database schema.";
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{CatchUnwind, FutureExt};
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -181,11 +181,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let defect = || Error::internal("layer.rescue", "the server met a defect of its own");
+        let mut written = HeaderMap::new();
         let error = match this.outcome.project() {
             OutcomeProjection::NotReady { error } => Arc::new(error.take().unwrap_or_else(defect)),
             OutcomeProjection::Running { inner } => match ready!(inner.poll(cx)) {
                 Ok(Ok(mut response)) => match response.extensions_mut().remove() {
-                    Some(Failed(error)) => error,
+                    Some(Failed(error)) => {
+                        written = std::mem::take(response.headers_mut());
+                        error
+                    }
                     None => {
                         if let Some(StepUp(scope)) = response.extensions_mut().remove() {
                             let value = this.challenge.step_up(scope);
@@ -199,8 +203,24 @@ where
             },
         };
         log(&error, this.request_id.as_ref());
-        let response = error_response(&error, this.request_id.as_ref(), this.challenge, *this.body);
+        let mut response = error_response(&error, this.request_id.as_ref(), this.challenge, *this.body);
+        add_missing(response.headers_mut(), written);
         Poll::Ready(Ok(response.map(Either::Right)))
+    }
+}
+
+/// Keeps what the layers between the handler and this one wrote, the figures of a limit for instance; not what
+/// described the body that is replaced.
+fn add_missing(headers: &mut HeaderMap, written: HeaderMap) {
+    let mut name = None;
+    for (next, value) in written {
+        // Further values of a name come without it.
+        name = next.or(name);
+        if let Some(name) = name.as_ref().filter(|name| !name.as_str().starts_with("content-"))
+            && !headers.contains_key(name)
+        {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -316,6 +336,20 @@ mod tests {
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains("no such thing"));
+    }
+
+    #[tokio::test]
+    async fn what_layers_below_wrote_stays_beside_a_failed_handlers_error() {
+        let service = RescueLayer::default().layer(service_fn(async |_: Request<()>| {
+            let mut response = Failed::response::<Full<Bytes>>(Error::not_found("test", "no such thing"));
+            response.headers_mut().insert("ratelimit-remaining", HeaderValue::from_static("7"));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            Ok::<_, Error>(response)
+        }));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.headers()["ratelimit-remaining"], "7");
+        assert!(!response.headers().contains_key(header::CONTENT_LENGTH));
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ impl CertificateStore for MemoryCertificateStore {
 
     async fn remove(&self, _: &PlatformScope, tenant: &TenantId, id: &KeyId) -> Result<CertificateIdentity> {
         let mut identities = self.lock();
-        if !identities.get(id).is_some_and(|held| held.tenant == *tenant) {
+        if identities.get(id).is_none_or(|held| held.tenant != *tenant) {
             return Err(not_found(id));
         }
         identities.remove(id).ok_or_else(|| not_found(id))

@@ -88,7 +88,11 @@ async fn removing_frees_the_subject(store: Store) -> Outcome {
     let (scope, first) = (scope()?, identity("acme", &key(1), 1)?);
     store.insert(&scope, first.clone()).await?;
     ensure_eq(store.remove(&scope, &first.tenant, &first.id).await?, first.clone(), "what was removed")?;
-    ensure_eq(store.find(&scope, &[first.subject.clone()]).await?, vec![], "the removed registration")?;
+    ensure_eq(
+        store.find(&scope, std::slice::from_ref(&first.subject)).await?,
+        vec![],
+        "the removed registration",
+    )?;
     let again = store.remove(&scope, &first.tenant, &first.id).await;
     ensure_error(again, ErrorKind::NotFound, "removing it again")?;
     Ok(store.insert(&scope, identity("beta", &key(1), 2)?).await?)
@@ -108,5 +112,9 @@ async fn tenants_are_kept_apart(store: Store) -> Outcome {
     ensure_eq((rest.items.len(), rest.next_cursor), (1, None), "the rest of acme")?;
     let foreign = store.remove(&scope, &beta.tenant, &acme.id).await;
     ensure_error(foreign, ErrorKind::NotFound, "removing another tenant's certificate")?;
-    ensure_eq(store.find(&scope, &[acme.subject.clone()]).await?, vec![acme], "acme's certificate")
+    ensure_eq(
+        store.find(&scope, std::slice::from_ref(&acme.subject)).await?,
+        vec![acme],
+        "acme's certificate",
+    )
 }

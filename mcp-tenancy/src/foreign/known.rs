@@ -28,7 +28,7 @@ pub(super) struct KnownIssuer {
 #[derive(Debug)]
 pub(super) enum CheckedBy {
     Keys(Arc<Keys>),
-    Asking(Asked),
+    Asking(Box<Asked>),
 }
 
 impl KnownIssuer {
@@ -41,7 +41,8 @@ impl KnownIssuer {
             TokenCheck::Introspection { endpoint: asked, client_id } => {
                 let sealed = sealed_secret.unwrap_or_default();
                 let secret = master.open(&sealed, &["issuer", issuer.id.as_str()])?;
-                CheckedBy::Asking(Asked::new(endpoint, asked.clone(), client_id, &secret, with.clone()))
+                let asked = Asked::new(endpoint, asked.clone(), client_id, &secret, with.clone());
+                CheckedBy::Asking(Box::new(asked))
             }
         };
         Ok(Arc::new(Self { issuer, checked_by, replaced: AtomicBool::new(false) }))

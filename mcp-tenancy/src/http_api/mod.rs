@@ -15,12 +15,9 @@ mod token;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    routing::{get, post},
-};
+use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use mcp_core::{audit::DenialLog, limit::RateLimiter};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     Tenancy,
@@ -60,11 +57,22 @@ struct Api {
 pub fn routes(deps: Deps) -> Router {
     let Deps { tenancy, resource, limiter, limits, denials } = deps;
     let admission = Admission::new(tenancy.directory().clone(), limiter, limits, denials);
-    Router::new()
+    Router::from(described())
         .route("/t/{tenant}/.well-known/jwks.json", get(discovery::jwks))
         .route(WELL_KNOWN, get(discovery::resource))
         .route(&format!("{WELL_KNOWN}/{{*path}}"), get(discovery::resource_at))
-        .route("/api/v1/auth/token", post(token::grant))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Arc::new(Api { tenancy, resource, admission }))
+}
+
+/// Those of them that belong to the REST API, as an OpenAPI 3.1 document to be merged with those of others. What is
+/// below `/t` and `/.well-known` is described by its RFCs.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().into_openapi()
+}
+
+/// What is routed is what is described.
+fn described() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(token::grant))
 }

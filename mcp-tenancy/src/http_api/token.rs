@@ -24,6 +24,7 @@ use crate::{
 
 /// What a token is asked for with.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TokenGrant)]
 #[serde(tag = "grant_type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Grant {
     /// With the API key in the request's header.
@@ -45,7 +46,14 @@ pub enum Grant {
     },
 }
 
-/// Grants tokens. Nothing of the answer may be cached.
+/// Grants an access token and a refresh token. Nothing of the answer may be cached.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/token",
+    request_body = Grant,
+    security(("tenant" = []), ("tenant_api_key" = []), ()),
+    responses((status = 200, description = "The tokens.", body = TokenResponse)),
+)]
 pub(super) async fn grant(
     State(api): State<Arc<Api>>,
     mut request: Parts,

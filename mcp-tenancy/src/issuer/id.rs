@@ -2,8 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use mcp_core::{Error, Result};
+use aws_lc_rs::digest::{SHA256, digest};
+use mcp_core::{Error, Result, scope::TenantId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// An issuer's name on this platform: 1–32 characters of `[a-z0-9-]`, as in `okta`. It begins the ids of the
 /// principals that the issuer vouches for, so that equal subjects of two issuers are two principals.
@@ -25,6 +27,24 @@ impl IssuerId {
             ));
         }
         Ok(Self(text.into()))
+    }
+
+    /// A name that was made up, for whoever must not learn which names others have: 16 hex digits.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::of_half(Uuid::new_v4().as_u64_pair().0)
+    }
+
+    /// The name of that form that `tenant` gets for `text`, the same each time: for creations that may be repeated.
+    #[must_use]
+    pub fn derived(tenant: &TenantId, text: &str) -> Self {
+        let digest = digest(&SHA256, format!("issuer/{tenant}/{text}").as_bytes());
+        let half = digest.as_ref().iter().take(8).fold(0_u64, |half, byte| half << 8 | u64::from(*byte));
+        Self::of_half(half)
+    }
+
+    fn of_half(half: u64) -> Self {
+        Self(format!("{half:016x}").into())
     }
 
     /// The name as text.
@@ -62,6 +82,24 @@ impl From<IssuerId> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn made_up_ids_are_ids_and_derived_ones_the_tenants() {
+        let of = |tenant, text| IssuerId::derived(&TenantId::parse(tenant).unwrap(), text);
+        assert_eq!(of("acme", "k1"), of("acme", "k1"));
+        let ids = [
+            of("acme", "k1"),
+            of("acme", "k2"),
+            of("beta", "k1"),
+            IssuerId::generate(),
+            IssuerId::generate(),
+        ];
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        for id in &ids {
+            assert_eq!(IssuerId::parse(id.as_str()).unwrap(), *id);
+        }
+    }
 
     #[test]
     fn ids_are_short_and_plain() {

@@ -16,6 +16,8 @@ const MAX_AUDIENCES: usize = 16;
 /// How an issuer's signatures are made. Only asymmetric ones: who can check a token must not be able to make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
+// The platform's own keys have a type of that name too, and a document has one schema a name.
+#[cfg_attr(feature = "http-api", schema(as = IssuerAlgorithm))]
 #[non_exhaustive]
 pub enum SigningAlgorithm {
     /// RSA PKCS #1 v1.5 with SHA-256, keys of 2048 to 8192 bits.

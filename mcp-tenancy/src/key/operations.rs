@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp_core::{Error, PlatformScope, Result, scope::TenantId};
 
-use super::{IssuedKey, KeyId, NewApiKey, PREFIX, generate_secret};
+use super::{IssuedKey, KeyId, NewApiKey, PREFIX, generate_secret, store::not_found};
 use crate::{Tenancy, auth::Identity};
 
 /// Longest overlap of a key's rotation: 90 days.
@@ -60,6 +60,33 @@ impl Tenancy {
         new: NewApiKey,
     ) -> Result<IssuedKey> {
         self.create_key(scope, new.made_by(maker)?).await
+    }
+
+    /// Rotates a key on behalf of `maker`, whose request it is. Whoever learns a key's new secret can act as the key
+    /// does, so that `maker` must be one who could have made it: [`NewApiKey::made_by`], and with its end.
+    ///
+    /// # Errors
+    /// `NotFound` for a key of another tenant too, [`PermissionDenied`](mcp_core::ErrorKind::PermissionDenied) that
+    /// names what `maker` lacks, as [`rotate_key`](Self::rotate_key).
+    pub async fn rotate_key_for(
+        &self,
+        scope: &PlatformScope,
+        maker: &Identity,
+        id: &KeyId,
+        overlap: Duration,
+    ) -> Result<IssuedKey> {
+        let found = self.keys.find(scope, id).await?.map(|stored| stored.key);
+        let key = found.filter(|key| key.tenant == maker.tenant);
+        let key = key.ok_or_else(|| not_found("key.rotate", id))?;
+        let (principal, expires_at) = (key.principal(), key.expires_at);
+        let as_new =
+            NewApiKey { tenant: key.tenant, name: key.name, principal, expires_at }.made_by(maker)?;
+        if as_new.expires_at != expires_at {
+            let message =
+                "the key lives for longer than the credential that would rotate it; use one that ends later";
+            return Err(Error::permission_denied("key.rotate", message));
+        }
+        self.rotate_key(scope, &maker.tenant, id, overlap).await
     }
 
     /// Gives a key a new secret under the same id. The one before is good for `overlap` more, zero for not at

@@ -18,15 +18,16 @@ use crate::role::RoleDirectory;
 
 /// What a request is for, as far as its head tells.
 pub trait AccessOf: Send + Sync {
-    /// The action and resource that `request` is for.
+    /// The action and resource that `request` is for; `None` where that is known further in alone, which asks
+    /// then.
     ///
     /// # Errors
     /// What the caller gets: a request that cannot be read is refused.
-    fn access_of(&self, scope: &Scope, request: &Parts) -> Result<Access>;
+    fn access_of(&self, scope: &Scope, request: &Parts) -> Result<Option<Access>>;
 }
 
-impl<F: Fn(&Scope, &Parts) -> Result<Access> + Send + Sync> AccessOf for F {
-    fn access_of(&self, scope: &Scope, request: &Parts) -> Result<Access> {
+impl<F: Fn(&Scope, &Parts) -> Result<Option<Access>> + Send + Sync> AccessOf for F {
+    fn access_of(&self, scope: &Scope, request: &Parts) -> Result<Option<Access>> {
         self(scope, request)
     }
 }
@@ -36,11 +37,11 @@ impl<F: Fn(&Scope, &Parts) -> Result<Access> + Send + Sync> AccessOf for F {
 ///
 /// # Errors
 /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) for a path of more than 1024 bytes.
-pub fn endpoint(scope: &Scope, request: &Parts) -> Result<Access> {
+pub fn endpoint(scope: &Scope, request: &Parts) -> Result<Option<Access>> {
     const CALL: Action = Action::constant("endpoints:call");
     let path = request.uri.path();
     let resource = Resource::of(scope, "endpoint", path)?;
-    Ok(Access::new(CALL, resource).with("method", request.method.as_str()).with("path", path))
+    Ok(Some(Access::new(CALL, resource).with("method", request.method.as_str()).with("path", path)))
 }
 
 /// Asks an [`Authorizer`] about each request, and lets in what it allows.
@@ -75,8 +76,9 @@ impl AuthorizeLayer {
             Error::internal("access.authorize", "the server met a defect of its own")
                 .with_context("cause", "AuthorizeLayer is not inside TenantLayer")
         })?;
-        let access = self.access.access_of(scope, head)?;
-        self.authorizer.authorize(scope, &access).await?;
+        if let Some(access) = self.access.access_of(scope, head)? {
+            self.authorizer.authorize(scope, &access).await?;
+        }
         match &self.roles {
             Some(roles) => roles.widen(scope).await,
             None => Ok(scope.clone()),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use mcp_core::{
     Error, Result, Scope,
     audit::DenialLog,
@@ -22,8 +22,8 @@ use crate::{auth::Identity, limit::LimitPolicy, tenant::KnownTenant};
 /// [`LimitPolicy`] says it has beside that: of its principal, its API key, its route. All of them or none:
 /// what one limit refuses uses up nothing of the others. The figures are those of the strictest.
 ///
-/// Every response that passed carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`; a
-/// refusal is 429 with these and `Retry-After`, recorded in the tenant's audit chain. If the limiter cannot
+/// Every response that passed carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, unless it is
+/// itself the 429 of a limit further in; a refusal is 429 with these and `Retry-After`, recorded in the tenant's audit chain. If the limiter cannot
 /// decide, the request is refused. Goes inside [`TenantLayer`](super::TenantLayer). Cancel-safe; a request
 /// cancelled while the limiter is asked may have been counted.
 #[derive(Debug, Clone)]
@@ -110,7 +110,9 @@ where
             let (head, body) = request.into_parts();
             let decision = layer.check(&head).await?;
             let mut response = inner.call(Request::from_parts(head, body)).await.map_err(Into::into)?;
-            if let Some(decision) = decision {
+            // A limit further in that refused has said when to come again.
+            let refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
+            if let Some(decision) = decision.filter(|_| !refused) {
                 decision.write_headers(response.headers_mut());
             }
             Ok(response)

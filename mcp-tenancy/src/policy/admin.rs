@@ -36,6 +36,7 @@ pub struct PolicyAdmin {
 
 /// A decision that would be another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Changed {
     /// What was asked.
     pub request: PolicyRequest,
@@ -47,6 +48,7 @@ pub struct Changed {
 
 /// What a version would change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct DryRun {
     /// Requests it was tried on.
     pub requests: usize,
@@ -165,6 +167,15 @@ impl PolicyAdmin {
     ) -> Result<Page<PolicyHead>> {
         self.require(scope, READ_POLICIES).await?;
         self.store.versions(scope, cursor, limit).await
+    }
+
+    /// The number of the version that is active; 0 where none is.
+    ///
+    /// # Errors
+    /// As [`PolicyStore::active`]; `PermissionDenied` without [`READ_POLICIES`].
+    pub async fn active(&self, scope: &Scope) -> Result<i64> {
+        self.require(scope, READ_POLICIES).await?;
+        self.store.active(scope).await
     }
 
     async fn require(&self, scope: &Scope, needed: &'static str) -> Result<()> {

@@ -15,6 +15,7 @@ pub const MAX_DATA: usize = 256 * 1024;
 
 /// What a policy is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Language {
@@ -57,6 +58,7 @@ impl fmt::Display for Language {
 
 /// A policy as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyText {
     /// What it is written in.
@@ -65,6 +67,7 @@ pub struct PolicyText {
     pub text: String,
     /// What Rego finds under `data`: at most [`MAX_DATA`] bytes as JSON. Cedar has none.
     #[serde(default)]
+    #[cfg_attr(feature = "http-api", schema(value_type = Object))]
     pub data: Map<String, Value>,
 }
 

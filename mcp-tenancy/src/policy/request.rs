@@ -23,6 +23,7 @@ const MAX_REASON: usize = 200;
 
 /// Who asks, as policies see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Subject {
     /// Unique within the tenant.
     pub id: PrincipalId,
@@ -36,6 +37,7 @@ pub struct Subject {
 
 /// What a policy is asked: may this principal do this action to this resource, in these circumstances?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct PolicyRequest {
     /// Who asks.
     pub principal: Subject,
@@ -136,6 +138,7 @@ pub const REQUEST_TOO_LARGE: &str = "request-too-large";
 
 /// What a policy decided, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct Decision {
     /// Whether it may be done.
     pub allowed: bool,

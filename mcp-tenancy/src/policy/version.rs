@@ -44,6 +44,7 @@ impl NewPolicy {
 
 /// How far a version has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PolicyState {
@@ -57,6 +58,7 @@ pub enum PolicyState {
 
 /// A version without its text, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct PolicyHead {
     /// Its number, from 1; never given twice.
     pub version: i64,
@@ -76,6 +78,7 @@ pub struct PolicyHead {
 
 /// A version with its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct PolicyVersion {
     /// What lists show.
     #[serde(flatten)]

@@ -82,6 +82,7 @@ impl From<QuotaSubject> for String {
 
 /// How much of a meter a subject may use in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct QuotaLimit {
     /// Whose use it counts.
@@ -111,6 +112,7 @@ impl QuotaLimit {
 
 /// What was used of a quota.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct QuotaUsage {
     /// Whose use: the tenant's, or the asking principal's.
     pub subject: QuotaSubject,

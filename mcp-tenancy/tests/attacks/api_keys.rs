@@ -186,6 +186,45 @@ async fn a_minted_key_neither_exceeds_nor_outlives_its_maker() {
     world.expect_unauthenticated(minted.text.expose(), "after its maker's end").await;
 }
 
+/// A new secret is as good as a new key: whoever rotates a key must be one who could have made it.
+#[tokio::test]
+async fn a_key_is_rotated_only_by_who_could_have_made_it() {
+    let world = World::new().await;
+    let identity = async |text: &str| {
+        let request = http::Request::builder().header("authorization", format!("Bearer {text}"));
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        world.tenancy.authenticators().authenticate(&head).await.unwrap()
+    };
+    let make = async |tenant_id, who, permission| {
+        let permissions = Permissions::parse([permission]).unwrap();
+        let new = NewApiKey::service(tenant(tenant_id), "k", who, permissions).unwrap();
+        world.tenancy.create_key(&world.admin, new).await.unwrap()
+    };
+    let own = make("acme", "robot", "tools:call").await;
+    let maker = identity(own.text.expose()).await;
+    for (what, key, kind) in [
+        ("another tenant's", make("beta", "robot", "tools:call").await, ErrorKind::NotFound),
+        ("one with more permissions", make("acme", "robot", "*").await, ErrorKind::PermissionDenied),
+        ("another principal's", make("acme", "admin", "tools:call").await, ErrorKind::PermissionDenied),
+    ] {
+        let rotate = world.tenancy.rotate_key_for(&world.admin, &maker, &key.key.id, Duration::ZERO);
+        assert_eq!(rotate.await.unwrap_err().kind(), kind, "{what}");
+        assert_eq!(world.send_bearer(key.text.expose()).await.status(), StatusCode::OK, "{what}");
+    }
+    let user = make("acme", "user-1", "tools:call").await;
+    let token = identity(&world.token("acme").await).await;
+    let rotate = world.tenancy.rotate_key_for(&world.admin, &token, &user.key.id, Duration::ZERO);
+    assert_eq!(
+        rotate.await.unwrap_err().kind(),
+        ErrorKind::PermissionDenied,
+        "a key that outlives the token"
+    );
+    let rotate = world.tenancy.rotate_key_for(&world.admin, &maker, &own.key.id, Duration::ZERO);
+    let rotated = rotate.await.unwrap();
+    assert_eq!(world.send_bearer(rotated.text.expose()).await.status(), StatusCode::OK);
+    world.expect_unauthenticated(own.text.expose(), "the secret before").await;
+}
+
 #[tokio::test]
 async fn a_tenant_has_no_more_keys_than_it_may() {
     let world = World::with(|deps| deps.max_keys = 2).await;

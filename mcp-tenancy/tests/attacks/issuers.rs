@@ -236,7 +236,7 @@ impl Foreign {
     /// Awaits that a token that was good is refused.
     pub(crate) async fn refused_soon(&self, token: &str, what: &str) {
         let refused = || async { Ok(self.send_bearer(token).await.status() == StatusCode::UNAUTHORIZED) };
-        eventually(what, refused).await.unwrap_or_else(|failure| panic!("{failure}"));
+        eventually(what, refused).await.unwrap();
         assert_unauthenticated(&self.send_bearer(token).await, what);
     }
 }

@@ -30,6 +30,10 @@ pub(super) fn check(files: &[File]) -> Result<Vec<Finding>> {
             declared = external(&manifest);
             continue;
         }
+        // A workspace of its own inherits nothing, and is nobody's dependency.
+        if manifest.contains_key("workspace") {
+            continue;
+        }
         findings.extend(member(file, &manifest));
         for (_, name, _) in dependencies(&manifest) {
             used.insert(name.to_owned());

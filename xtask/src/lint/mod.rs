@@ -4,6 +4,7 @@ mod files;
 mod light;
 mod manifests;
 mod markdown;
+mod migrations;
 mod trees;
 
 use std::fmt;
@@ -54,7 +55,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What no tool checks: lengths, words, links, and where dependencies are declared.
+/// What no tool checks: lengths, words, links, migrations, and where dependencies are declared.
 fn house_rules() -> Result {
     let root = sh::root();
     let files = files::read(&root)?;
@@ -62,6 +63,7 @@ fn house_rules() -> Result {
     findings.extend(markdown::check(&root, &files));
     findings.extend(markdown::unlisted_decisions(&files));
     findings.extend(manifests::check(&files)?);
+    findings.extend(migrations::check(&files));
     println!("{} files read", files.len());
     if findings.is_empty() {
         return Ok(());

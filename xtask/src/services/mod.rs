@@ -3,6 +3,7 @@
 //! A further service is one file beside `postgres.rs` that exports a [`Kind`], and one entry in [`KINDS`].
 
 mod guard;
+mod pgbouncer;
 mod postgres;
 mod redis;
 
@@ -43,6 +44,7 @@ impl Services {
     /// # Errors
     /// When a server is missing and cannot be installed, or does not start. Never goes on without one.
     pub(crate) fn start() -> Result<Self> {
+        pgbouncer::prepare()?;
         let mut private = Vec::new();
         for kind in KINDS {
             if std::env::var_os(kind.variable).is_some() {

@@ -4,9 +4,10 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::whose::Whose;
 use crate::{
     client::{Ask, Client},
-    failure::{Failure, Result},
+    failure::Result,
     output::{self, Column},
 };
 
@@ -19,6 +20,17 @@ pub(crate) enum Command {
     },
     /// Create a key; its secret is printed now and never again.
     Create(Create),
+    /// Give a key a new secret under the same id; it is printed now and never again.
+    Rotate {
+        /// The key's id, the middle part of its text.
+        #[arg(value_name = "KEY")]
+        id: String,
+        #[command(flatten)]
+        whose: Whose,
+        /// Seconds for which the secret before goes on working, 90 days at most.
+        #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+        overlap: u64,
+    },
     /// Revoke a key; it stops working within a second.
     Revoke {
         /// The key's id, the middle part of its text.
@@ -27,28 +39,6 @@ pub(crate) enum Command {
         #[command(flatten)]
         whose: Whose,
     },
-}
-
-/// Whose keys are meant.
-#[derive(Debug, Args)]
-pub(crate) struct Whose {
-    /// The tenant, with an operator's key; a tenant's key means its own.
-    #[arg(long, value_name = "TENANT")]
-    tenant: Option<String>,
-}
-
-impl Whose {
-    /// Where the keys are below the API's root.
-    fn path(&self, client: &Client) -> Result<Vec<&str>> {
-        match (&self.tenant, client.is_operator()) {
-            (Some(tenant), true) => Ok(vec!["operator", "tenants", tenant, "keys"]),
-            (None, false) => Ok(vec!["keys"]),
-            (None, true) => Err(Failure::Usage("an operator names the tenant: --tenant ID".to_owned())),
-            (Some(_), false) => {
-                Err(Failure::Usage("--tenant takes an operator's key; this one means its own".to_owned()))
-            }
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -75,18 +65,23 @@ const COLUMNS: &[Column] = &[
     ("principal", "principal_id"),
     ("permissions", "permissions"),
     ("created", "created_at"),
+    ("used", "last_used_at"),
     ("expires", "expires_at"),
     ("revoked", "revoked_at"),
 ];
 
 pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result<()> {
     let answer = match &command {
-        Command::List { whose } => client.list(&whose.path(client)?, None).await?,
+        Command::List { whose } => client.list(&whose.path(client, &["keys"])?, None).await?,
         Command::Create(new) => return create(new, client, json).await,
+        Command::Rotate { id, whose, overlap } => {
+            let ask = Ask::post(&whose.path(client, &["keys", id, "rotate"])?);
+            let answer = client.send(ask.body(json!({ "overlap_seconds": overlap }))).await?;
+            show_secret(&answer, json);
+            return Ok(());
+        }
         Command::Revoke { id, whose } => {
-            let mut path = whose.path(client)?;
-            path.push(id);
-            client.send(Ask::new(Method::DELETE, &path)).await?
+            client.send(Ask::new(Method::DELETE, &whose.path(client, &["keys", id])?)).await?
         }
     };
     output::show(&answer, COLUMNS, json);
@@ -98,13 +93,16 @@ async fn create(new: &Create, client: &Client, json: bool) -> Result<()> {
     if let Some(at) = &new.expires_at {
         body["expires_at"] = at.as_str().into();
     }
-    let answer = client.send(Ask::post(&new.whose.path(client)?).body(body)).await?;
+    let answer = client.send(Ask::post(&new.whose.path(client, &["keys"])?).body(body)).await?;
+    show_secret(&answer, json);
+    Ok(())
+}
+
+fn show_secret(answer: &Value, json: bool) {
     if json {
-        output::document(&answer);
-        return Ok(());
+        return output::document(answer);
     }
     let secret = answer.get("secret").and_then(Value::as_str).unwrap_or_default();
     output::text(&format!("{secret}\n"));
     output::note("This is shown once. Send it as `Authorization: Bearer …`.");
-    Ok(())
 }

@@ -99,3 +99,27 @@ fn the_url_of_the_mcp_endpoint_is_understood() {
     let done = bare().args(["servers", "list", "--url", &url]).env("MCPCTL_KEY", key).output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
 }
+
+#[test]
+fn a_client_certificate_is_read_and_both_its_files_are_needed() {
+    let running = running();
+    let key = running.directory.join("key.pem");
+    let list = |arguments: &[&str]| {
+        let mut command = bare();
+        command.args(["servers", "list", "--url", &running.https, "--ca", running.ca.to_str().unwrap()]);
+        command.args(arguments).output().unwrap()
+    };
+    let (cert, key) = (running.ca.to_str().unwrap(), key.to_str().unwrap());
+    // The platform asks for none, so that whoever comes without a key is nobody; that is its answer.
+    let shown = list(&["--client-cert", cert, "--client-key", key]);
+    assert_eq!(shown.status.code(), Some(3), "{}", said(&shown));
+    for (arguments, words) in [
+        (&["--client-cert", cert][..], "--client-key"),
+        (&["--client-cert", cert, "--client-key", "/no/such/file"], "/no/such/file"),
+        (&["--client-cert", key, "--client-key", key], "--client-cert"),
+    ] {
+        let refused = list(arguments);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {}", said(&refused));
+        assert!(said(&refused).contains(words), "{arguments:?}: {}", said(&refused));
+    }
+}

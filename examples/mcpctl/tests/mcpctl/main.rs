@@ -4,6 +4,8 @@
 
 mod access;
 mod commands;
+mod credentials;
+mod guards;
 mod reference;
 mod refusals;
 mod support;

@@ -75,7 +75,14 @@ async fn serve(directory: &Path) -> (String, String, PathBuf, String) {
 /// `mcpctl` with nothing of this process's environment that it reads.
 pub(crate) fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcpctl"));
-    for variable in ["MCPCTL_URL", "MCPCTL_KEY", "MCPCTL_KEY_FILE", "MCPCTL_CA"] {
+    for variable in [
+        "MCPCTL_URL",
+        "MCPCTL_KEY",
+        "MCPCTL_KEY_FILE",
+        "MCPCTL_CA",
+        "MCPCTL_CLIENT_CERT",
+        "MCPCTL_CLIENT_KEY",
+    ] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());

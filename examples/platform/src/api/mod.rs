@@ -4,11 +4,19 @@
 //! Handlers carry their description; what is routed is what is described.
 
 mod audit;
+mod certificates;
+mod headers;
+mod issuers;
 mod keys;
 pub(crate) mod openapi;
 mod operator;
+mod policies;
+mod quotas;
+mod roles;
 mod servers;
+mod signing_keys;
 mod tenants;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -35,8 +43,29 @@ fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(tenants::show))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(signing_keys::list, signing_keys::rotate))
+        .routes(routes!(signing_keys::remove))
+        .routes(routes!(issuers::list, issuers::create))
+        .routes(routes!(issuers::show, issuers::replace, issuers::remove))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::revoke_all))
+        .routes(routes!(certificates::list))
         .routes(routes!(servers::list))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(roles::list))
+        .routes(routes!(roles::show, roles::put, roles::delete))
+        .routes(routes!(roles::holders))
+        .routes(routes!(roles::granted))
+        .routes(routes!(roles::assign, roles::unassign))
+        .routes(routes!(policies::list, policies::create))
+        .routes(routes!(policies::active, policies::activate))
+        .routes(routes!(policies::decide))
+        .routes(routes!(policies::show))
+        .routes(routes!(policies::validate))
+        .routes(routes!(policies::dry_run))
+        .routes(routes!(quotas::usage))
 }
 
 fn not_found() -> ApiError {

@@ -49,11 +49,12 @@ async fn show(State(document): State<Bytes>) -> impl IntoResponse {
 }
 
 /// What is served, part by part.
-fn parts() -> [OpenApi; 5] {
+fn parts() -> [OpenApi; 6] {
     [
         described().into_openapi(),
         super::described().into_openapi(),
         super::operator::described().into_openapi(),
+        mcp_tenancy::http_api::openapi(),
         mcp_context::http_api::openapi(),
         mcp_automation::http_api::openapi(),
     ]
@@ -119,12 +120,11 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
         .collect();
     operation.operation_id = Some(id.join("_"));
     operation.tags = words.first().map(|word| vec![(*word).to_owned()]);
-    let public = operation.security.is_some();
-    if !public {
-        let schemes: &[&str] =
-            if of_operators { &[OPERATOR_BEARER] } else { &[TENANT_BEARER, TENANT_HEADER] };
-        let required = |name: &&str| SecurityRequirement::new(*name, Vec::<String>::new());
-        operation.security = Some(schemes.iter().map(required).collect());
+    let schemes: &[&str] = if of_operators { &[OPERATOR_BEARER] } else { &[TENANT_BEARER, TENANT_HEADER] };
+    let required = |name: &&str| SecurityRequirement::new(*name, Vec::<String>::new());
+    let security = operation.security.get_or_insert_with(|| schemes.iter().map(required).collect());
+    // Nobody is refused where nothing is asked for.
+    if *security != [SecurityRequirement::default()] {
         for status in refusals(operation, method, path) {
             let entry = operation.responses.responses.entry(status.as_str().to_owned());
             entry.or_insert_with(|| problem(status));
@@ -215,8 +215,12 @@ mod tests {
         config.data.dir = directory.path().to_owned();
         let platform = Arc::new(Platform::start(config, Metrics::install().unwrap()).await.unwrap());
         // All that `app` serves: what is beside the two stacks, and what is in them.
-        let routers =
-            [app::app(&platform).unwrap(), app::tenant_routes(&platform), app::operator_routes(&platform)];
+        let routers = [
+            app::app(&platform).unwrap(),
+            mcp_tenancy::http_api::routes(platform.token_routes()),
+            app::tenant_routes(&platform),
+            app::operator_routes(&platform),
+        ];
         let mut served = BTreeSet::new();
         for router in routers {
             served.append(&mut routed(router).await);
@@ -234,6 +238,8 @@ mod tests {
             ("/api/v1/contexts/{id}", "patch"),
             ("/api/v1/operator/servers", "get"),
             ("/api/v1/operator/servers", "post"),
+            ("/api/v1/auth/token", "post"),
+            ("/api/v1/issuers/{issuer}", "put"),
         ] {
             assert!(served.contains(&(one.0.to_owned(), one.1)), "{one:?} was not found: {served:?}");
         }

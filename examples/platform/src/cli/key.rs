@@ -1,11 +1,13 @@
 //! `mcp-platform key …`.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use mcp_core::{
     Result,
     scope::{Permission, TenantId},
 };
-use mcp_tenancy::key::{ApiKey, KeyId, NewApiKey};
+use mcp_tenancy::key::{ApiKey, IssuedKey, KeyId, NewApiKey};
 use serde_json::json;
 
 use super::{in_days, operator, output, output::Table};
@@ -19,6 +21,17 @@ pub(crate) enum Command {
     List {
         /// The tenant's id.
         tenant: TenantId,
+    },
+    /// Give a key a new secret under the same id; it is printed now and never again.
+    Rotate {
+        /// The tenant's id.
+        tenant: TenantId,
+        /// The key's id, the middle part of its text.
+        #[arg(value_parser = KeyId::parse)]
+        key: KeyId,
+        /// Seconds for which the secret before goes on working, 90 days at most.
+        #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+        overlap: u64,
     },
     /// Revoke a key; it stops working within a second.
     Revoke {
@@ -69,12 +82,11 @@ async fn apply(command: Command, administration: &Administration, json: bool) ->
     let tenancy = administration.tenancy();
     match command {
         Command::Create(create) => {
-            let issued = tenancy.create_key(&operator("key create")?, create.into_new()?).await?;
-            if json {
-                return output::json(&json!({ "key": issued.text.expose(), "id": issued.key.id }));
-            }
-            output::text(&format!("{}\n", issued.text.expose()));
-            output::note("This is shown once. Send it as `Authorization: Bearer …`.");
+            show_secret(&tenancy.create_key(&operator("key create")?, create.into_new()?).await?, json)?;
+        }
+        Command::Rotate { tenant, key, overlap } => {
+            let (scope, overlap) = (operator("key rotate")?, Duration::from_secs(overlap));
+            show_secret(&tenancy.rotate_key(&scope, &tenant, &key, overlap).await?, json)?;
         }
         Command::List { tenant } => {
             let (scope, mut keys, mut cursor) = (operator("key list")?, Vec::new(), None);
@@ -96,11 +108,21 @@ async fn apply(command: Command, administration: &Administration, json: bool) ->
     Ok(())
 }
 
+fn show_secret(issued: &IssuedKey, json: bool) -> Result<()> {
+    if json {
+        return output::json(&json!({ "key": issued.text.expose(), "id": issued.key.id }));
+    }
+    output::text(&format!("{}\n", issued.text.expose()));
+    output::note("This is shown once. Send it as `Authorization: Bearer …`.");
+    Ok(())
+}
+
 fn show(keys: &[ApiKey], json: bool) -> Result<()> {
     if json {
         return output::json(&keys);
     }
-    let mut table = Table::new(&["key", "name", "principal", "permissions", "created", "expires", "revoked"]);
+    let mut table =
+        Table::new(&["key", "name", "principal", "permissions", "created", "used", "expires", "revoked"]);
     for key in keys {
         let permissions: Vec<&str> = key.permissions.iter().map(Permission::as_str).collect();
         table.row([
@@ -109,6 +131,7 @@ fn show(keys: &[ApiKey], json: bool) -> Result<()> {
             key.principal_id.to_string(),
             permissions.join(" "),
             key.created_at.to_string(),
+            output::time(key.last_used_at),
             output::time(key.expires_at),
             output::time(key.revoked_at),
         ]);

@@ -48,13 +48,13 @@ enum Command {
     /// Create, list, suspend, resume, delete and restore tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Create, list and revoke API keys.
+    /// Create, list, rotate and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
     /// Create, list and revoke the keys of operators, for the REST API above tenants.
     #[command(subcommand)]
     OperatorKey(operator_key::Command),
-    /// Issue tokens.
+    /// Issue and revoke tokens.
     #[command(subcommand)]
     Token(token::Command),
     /// Check the audit chains.

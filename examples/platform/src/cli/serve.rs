@@ -9,13 +9,17 @@ use mcp_core::{
 
 use super::output;
 use crate::{
-    config::Config,
-    platform::Platform,
+    config::{self, Config},
+    platform::{Platform, personal},
     serve::{Server, shutdown_signal},
 };
 
 pub(crate) async fn run(config: Config) -> Result<ExitCode> {
-    telemetry::install_logs(config.log.format, &config.log.filter)?;
+    let config::Log { format, filter } = &config.log;
+    match personal::of_logs(&config.pii).await? {
+        Some(redactor) => telemetry::install_redacted_logs(*format, filter, redactor)?,
+        None => telemetry::install_logs(*format, filter)?,
+    }
     // Before the platform: layers take their handles from the recorder when they are made.
     let metrics = Metrics::install()?;
     let shutdown = shutdown_signal()?;

@@ -10,6 +10,14 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ),
     ("server.tls_cert", "PEM file with the certificate chain; reloaded when it changes. Empty: no TLS."),
     ("server.tls_key", "PEM file with the private key of tls_cert."),
+    (
+        "server.client_certificates",
+        "Client certificates, which count as credentials once registered: `off`, `optional` or `required`.",
+    ),
+    (
+        "server.client_ca",
+        "PEM file with the authorities that client certificates must come from; reloaded when it changes.",
+    ),
     ("server.cors_origins", "Origins of browser clients that may call, or [\"*\"]."),
     ("server.max_connections", "Open connections; further ones wait in the listen queue."),
     ("server.max_running", "Requests that run at once; an event stream counts until it begins."),
@@ -35,10 +43,41 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "How tenants are kept apart: `auto` (SQLite: database, Postgres: row), `row`, `schema` or `database`.",
     ),
     ("database.tier_isolation", "Isolation by tenant tier: `regulated = \"database\"`."),
-    ("auth.token_seconds", "Life of a token that the platform issues."),
+    (
+        "auth.token_seconds",
+        "Life of a token that the platform issues, where none is asked for; at most 86400.",
+    ),
+    (
+        "auth.token_algorithm",
+        "What the tokens of new tenants, and after a rotation all, are signed with: `EdDSA`, `ES256` or `RS256`.",
+    ),
+    ("auth.refresh_seconds", "Life of a lineage of refresh tokens, however often it is used."),
+    (
+        "auth.refresh_grace_seconds",
+        "A refresh token that was just replaced answers with its successor again for this long.",
+    ),
+    ("auth.keys_per_tenant", "API keys that can be used that a tenant may have."),
     (
         "auth.master_key_file",
         "File with the key that seals signing keys; made when missing. Empty: master.key in data.dir.",
+    ),
+    (
+        "auth.authorization_servers",
+        "Issuers that the protected-resource metadata names (RFC 9728), for clients to choose from.",
+    ),
+    ("auth.scopes", "Permissions that refused clients are told to ask for first."),
+    (
+        "auth.issuer_ca",
+        "PEM file with the authorities that foreign issuers' servers must come from. Empty: the public web's.",
+    ),
+    ("auth.issuer_timeout_seconds", "Longest exchange with a foreign issuer."),
+    (
+        "auth.issuer_keys_stale_seconds",
+        "How old a foreign issuer's keys may become while it is away; then its tokens are refused.",
+    ),
+    (
+        "auth.introspection_seconds",
+        "How long an issuer's word that an opaque token is active holds: a revocation there takes as long.",
     ),
     (
         "audit.key_file",
@@ -47,6 +86,24 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     (
         "audit.checkpoints_file",
         "File that signed checkpoints are appended to, outside of the database. Empty: audit-checkpoints.jsonl in data.dir.",
+    ),
+    (
+        "audit.syslog.address",
+        "host:port of a syslog receiver over TLS that gets the audit log as it grows. Empty: none.",
+    ),
+    ("audit.syslog.server_name", "Name in its certificate. Empty: the host of address."),
+    ("audit.syslog.ca", "PEM file with the certificates that vouch for it."),
+    ("audit.syslog.client_cert", "PEM file with our certificate chain, where it asks for one."),
+    ("audit.syslog.client_key", "PEM file with the private key of client_cert."),
+    (
+        "audit.syslog.receipt",
+        "What says that it has a page: `close_notify` as RFC 5425 demands, or `closed` for receivers that just hang up, such as rsyslog.",
+    ),
+    ("audit.syslog.hostname", "HOSTNAME of the messages."),
+    ("audit.syslog.enterprise", "Private enterprise number in the messages. 32473 is that of examples."),
+    (
+        "audit.syslog.positions_dir",
+        "Directory that keeps how far it has come; replicas share it. Empty: audit-positions in data.dir.",
     ),
     ("context.message_bytes", "Bytes of a message: its content and metadata as JSON."),
     ("context.messages_per_append", "Messages in one append."),
@@ -144,8 +201,60 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ),
     ("inference.threads", "Threads that compute local models. 0: one a core."),
     ("inference.queue", "Computations that wait for a thread; further ones get 503."),
+    (
+        "limits.redis_url",
+        "`redis://[user:password@]host[:port][/database]`: replicas share their limits there. Empty: each limits for itself.",
+    ),
+    ("limits.redis_prefix", "Begins every key in Redis; one for each platform that shares it."),
+    ("limits.redis_timeout_millis", "Longest wait for Redis; then this replica limits for itself."),
+    (
+        "limits.divide_by",
+        "By how much limits are divided while Redis is away: the number of replicas keeps their sum, 1 lets each have the whole.",
+    ),
+    (
+        "limits.requests_at_once",
+        "Requests of one tenant that run at once on one replica; a further one gets 429.",
+    ),
+    ("limits.principal_per_minute", "Requests a minute of each principal. 0: no limit."),
+    ("limits.key_per_minute", "Requests a minute of each API key. 0: no limit."),
+    (
+        "limits.tool_per_minute",
+        "Calls a minute of each tenant of each tool without an entry in limits.tools. 0: no limit.",
+    ),
+    (
+        "limits.routes",
+        "Requests a minute of each tenant to some routes: `[{ path = \"/v1/chat\", method = \"POST\", per_minute = 30 }]`.",
+    ),
+    (
+        "limits.tools",
+        "Calls a minute of each tenant of single tools, by server and name: `search__web = 10`.",
+    ),
     ("log.format", "`text` or `json`."),
     ("log.filter", "Levels: `info,mcp_automation=debug`."),
+    (
+        "pii.tool_results",
+        "What becomes of personal data and secrets in what servers answer: `off`, `mask`, `hash` or `refuse`.",
+    ),
+    ("pii.logs", "The same in the platform's log; `refuse` withholds the line."),
+    ("pii.tenants", "pii.tool_results of single tenants: `acme = \"hash\"`."),
+    (
+        "pii.hash_key_file",
+        "File with the key of hashes, the base64 of 32 bytes, the same for all replicas. Empty: a new one at each start.",
+    ),
+    (
+        "policy.rego",
+        "Whether tenants may write policies in Rego, too; their time is limited, their memory is not.",
+    ),
+    (
+        "policy.opa_url",
+        "Address of an Open Policy Agent that must allow what tenants' policies allow. Empty: none.",
+    ),
+    ("policy.opa_path", "The document that decides there; may name the tenant: `tenants/{tenant}/authz`."),
+    ("policy.opa_revision", "Which revision of policies it has; a new one forgets all decisions."),
+    ("policy.opa_timeout_millis", "Longest wait for its answer; then nobody gets in."),
+    ("policy.opa_remember_seconds", "How long its decisions are remembered."),
+    ("policy.opa_token_file", "File with the bearer token that it asks for. Empty: none."),
+    ("policy.opa_ca", "PEM file with the certificates that vouch for it. Empty: those of the public web."),
     ("providers.name", "A provider of chat models, by which routes refer to it."),
     ("providers.base_url", "Where its OpenAI-compatible API begins: https://api.openai.com/v1."),
     ("providers.api_key", "`${VARIABLE}`, the environment variable with its key. Empty: none."),
@@ -157,6 +266,25 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("providers.stream_usage", "Whether it takes `stream_options`, by which streams end with their tokens."),
     ("routes.model", "What callers may name as `model`."),
     ("routes.chain", "Who answers, asked in this order: `[{ provider = \"main\", model = \"gpt-4o\" }]`."),
+    (
+        "vault.backend",
+        "What wraps the data keys of tenants: the `master_key`, or HashiCorp Vault's `transit` engine.",
+    ),
+    (
+        "vault.earlier",
+        "A vault that still opens what it wrapped, while moving: `none`, `master_key` or `transit`.",
+    ),
+    ("vault.older_master_key_files", "Files with earlier master keys, which still open what they wrapped."),
+    ("vault.address", "transit: URL of Vault without a path: https://vault.internal:8200."),
+    ("vault.mount", "transit: where the engine is mounted."),
+    ("vault.key", "transit: name of the wrapping key."),
+    ("vault.namespace", "transit: namespace, for Vault Enterprise. Empty: none."),
+    ("vault.token", "transit: `${VARIABLE}`, the environment variable with the token. Empty: none."),
+    ("vault.token_file", "transit: file with the token, in place of token; read again every minute."),
+    (
+        "vault.ca",
+        "transit: PEM file with the certificates that vouch for it. Empty: those of the public web.",
+    ),
 ];
 
 /// The meaning of one setting.

@@ -8,7 +8,7 @@ use std::{
 use mcp_core::{Error, Result, strict};
 use toml::{Table, Value};
 
-use super::{Config, print::table};
+use super::{ClientCertificates, Config, print::table};
 
 const PREFIX: &str = "MCP_PLATFORM__";
 const DEFAULT_FILE: &str = "mcp-platform.toml";
@@ -101,6 +101,15 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
     let server = &config.server;
     let complaint = if server.tls_cert.as_os_str().is_empty() != server.tls_key.as_os_str().is_empty() {
         "server.tls_cert and server.tls_key go together: set both or neither"
+    } else if (server.client_certificates == ClientCertificates::Off)
+        != server.client_ca.as_os_str().is_empty()
+    {
+        "server.client_ca and server.client_certificates go together: set the latter to \"optional\" or \"required\""
+    } else if server.client_certificates != ClientCertificates::Off && server.tls_cert.as_os_str().is_empty()
+    {
+        "server.client_certificates need TLS: set server.tls_cert and server.tls_key"
+    } else if config.auth.token_seconds == 0 || config.auth.issuer_timeout_seconds == 0 {
+        "auth.token_seconds and auth.issuer_timeout_seconds must be at least 1"
     } else if server.max_running == 0 || server.max_connections == 0 {
         "server.max_running and server.max_connections must be at least 1"
     } else if server.request_timeout_seconds == 0 || config.gateway.call_timeout.is_zero() {
@@ -120,6 +129,10 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
         for provider in &config.providers {
             provider.key_variable()?;
         }
+        config.limits.check()?;
+        config.policy.check()?;
+        config.vault.check()?;
+        config.audit.syslog.check()?;
         return Ok(config);
     };
     Err(Error::invalid_input("config.load", complaint))
@@ -178,6 +191,16 @@ mod tests {
             (None, vec![("MCP_PLATFORM__SERVER__LISTEN", "nowhere")], "MCP_PLATFORM__SERVER__LISTEN"),
             (None, vec![("MCP_PLATFORM__SERVER", "x")], "must be MCP_PLATFORM__SECTION__KEY"),
             (Some("[server]\ntls_cert = \"a.pem\"\n"), vec![], "go together"),
+            (Some("[server]\nclient_ca = \"a.pem\"\n"), vec![], "\"optional\""),
+            (Some("[server]\nclient_certificates = \"optional\"\n"), vec![], "server.client_ca"),
+            (
+                Some("[server]\nclient_certificates = \"required\"\nclient_ca = \"a.pem\"\n"),
+                vec![],
+                "need TLS",
+            ),
+            (Some("[server]\nclient_certificates = \"maybe\"\n"), vec![], "`off`"),
+            (Some("[auth]\ntoken_algorithm = \"HS256\"\n"), vec![], "EdDSA"),
+            (Some("[auth]\nscopes = [\"all\"]\n"), vec![], "test.toml:2:"),
             (Some("[database]\nbackend = \"postgres\"\n"), vec![], "needs database.url"),
             (Some("[[providers]]\nbase_ulr = \"x\"\n"), vec![], "did you mean `base_url`?"),
             (Some("[[routes]]\nchains = []\n"), vec![], "did you mean `chain`?"),
@@ -188,6 +211,13 @@ mod tests {
                 vec![],
                 "not both",
             ),
+            (Some("[limits]\nroutes = [{ path = \"v1\", per_minute = 1 }]\n"), vec![], "`routes[0]`"),
+            (Some("[limits]\nrequests_at_once = 0\n"), vec![], "test.toml:2:"),
+            (Some("[vault]\nbackend = \"transit\"\n"), vec![], "needs vault.address"),
+            (Some("[vault]\ntoken = \"hvs.1\"\n"), vec![], "must be ${VARIABLE}"),
+            (Some("[vault]\nearlier = \"master_key\"\n"), vec![], "set it to \"none\""),
+            (Some("[audit.syslog]\naddress = \"siem:6514\"\n"), vec![], "needs audit.syslog.ca"),
+            (Some("[pii]\ntool_results = \"masked\"\n"), vec![], "did you mean `mask`?"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.message().contains(wanted), "{wanted:?} not in {error}");

@@ -7,6 +7,7 @@
 
 mod chat;
 mod docs;
+mod guards;
 mod load;
 mod print;
 mod tenants;
@@ -17,10 +18,12 @@ use mcp_automation::{
     gateway::GatewayConfig,
     source::{NpmSource, PypiSource},
 };
-use mcp_core::{sql::IsolationMode, telemetry::LogFormat};
+use mcp_core::{scope::Permission, sql::IsolationMode, telemetry::LogFormat};
+use mcp_tenancy::{key::DEFAULT_KEY_LIMIT, token::SigningAlgorithm};
 use serde::{Deserialize, Serialize};
 
 pub use chat::{Deployment, Provider, Route};
+pub use guards::{EarlierVault, Limits, Pii, PiiMode, Policy, Syslog, SyslogReceipt, Vault, VaultBackend};
 pub(crate) use load::validated;
 pub use load::{Source, environment};
 pub use print::print;
@@ -42,9 +45,13 @@ pub struct Config {
     pub tenants: Tenants,
     pub gateway: GatewayConfig,
     pub inference: Inference,
+    pub limits: Limits,
     pub log: Log,
+    pub pii: Pii,
+    pub policy: Policy,
     pub providers: Vec<Provider>,
     pub routes: Vec<Route>,
+    pub vault: Vault,
 }
 
 /// The listeners and what bounds a request.
@@ -56,6 +63,8 @@ pub struct Server {
     pub public_url: String,
     pub tls_cert: PathBuf,
     pub tls_key: PathBuf,
+    pub client_certificates: ClientCertificates,
+    pub client_ca: PathBuf,
     pub cors_origins: Vec<String>,
     pub max_connections: usize,
     pub max_running: usize,
@@ -73,6 +82,8 @@ impl Default for Server {
             public_url: String::new(),
             tls_cert: PathBuf::new(),
             tls_key: PathBuf::new(),
+            client_certificates: ClientCertificates::Off,
+            client_ca: PathBuf::new(),
             cors_origins: Vec::new(),
             max_connections: 10_000,
             max_running: 1_024,
@@ -82,6 +93,16 @@ impl Default for Server {
             drain_seconds: 10,
         }
     }
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificates {
+    #[default]
+    Off,
+    Optional,
+    Required,
 }
 
 /// Where files live.
@@ -163,12 +184,36 @@ pub enum Isolation {
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     pub token_seconds: u64,
+    pub token_algorithm: SigningAlgorithm,
+    pub refresh_seconds: u64,
+    pub refresh_grace_seconds: u64,
+    pub keys_per_tenant: u32,
     pub master_key_file: PathBuf,
+    pub authorization_servers: Vec<String>,
+    pub scopes: Vec<Permission>,
+    pub issuer_ca: PathBuf,
+    pub issuer_timeout_seconds: u64,
+    pub issuer_keys_stale_seconds: u64,
+    pub introspection_seconds: u64,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { token_seconds: 3_600, master_key_file: PathBuf::new() }
+        let scopes = ["tools:list", "tools:call"].map(Permission::parse);
+        Self {
+            token_seconds: 3_600,
+            token_algorithm: SigningAlgorithm::EdDsa,
+            refresh_seconds: 14 * 24 * 60 * 60,
+            refresh_grace_seconds: 10,
+            keys_per_tenant: DEFAULT_KEY_LIMIT,
+            master_key_file: PathBuf::new(),
+            authorization_servers: Vec::new(),
+            scopes: scopes.into_iter().flatten().collect(),
+            issuer_ca: PathBuf::new(),
+            issuer_timeout_seconds: 5,
+            issuer_keys_stale_seconds: 900,
+            introspection_seconds: 30,
+        }
     }
 }
 
@@ -178,6 +223,7 @@ impl Default for Auth {
 pub struct Audit {
     pub key_file: PathBuf,
     pub checkpoints_file: PathBuf,
+    pub syslog: Syslog,
 }
 
 /// Contexts.

@@ -174,6 +174,7 @@ mod tests {
         config.database.url = "postgres://app:hunter2@db/platform".into();
         config.database.owner_url = "postgres://o:p@hunter2@db/platform".into();
         config.database.relay_url = "postgres://relay@db/platform?password=hunter2".into();
+        config.limits.redis_url = "redis://:hunter2@cache:6379".into();
         let text = print(&config).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
         assert!(!text.contains("hunter2") && text.contains("postgres://app:…@db/platform"), "{text}");

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Empty, combinators::UnsyncBoxBody};
 use mcp_core::{
     Error, Result, Scope,
@@ -15,7 +15,7 @@ use mcp_tenancy::layer::{AuthenticateLayer, RateLimitLayer, TenantLayer};
 use tokio::sync::oneshot;
 use tower::{BoxError, ServiceBuilder, ServiceExt as _, service_fn, util::BoxCloneSyncService};
 
-use crate::platform::Platform;
+use crate::{app::authorize, platform::Platform};
 
 /// What is to be done once it is known for whom.
 type Job = Box<dyn FnOnce(Scope) -> BoxFuture<'static, Result<()>> + Send>;
@@ -34,9 +34,11 @@ impl Admission {
             .layer(LoadShedLayer::new(server.max_running.saturating_add(server.max_waiting)))
             .layer(DeadlineLayer::new(Duration::from_secs(server.request_timeout_seconds)))
             .layer(ConcurrencyLayer::new(server.max_running))
-            .layer(AuthenticateLayer::new(tenancy.authenticators(), denials.clone()))
+            .layer(AuthenticateLayer::new(platform.identity().authenticators(), denials.clone()))
             .layer(TenantLayer::new(tenancy.directory().clone(), denials.clone()))
-            .layer(RateLimitLayer::new(platform.limiter(), denials))
+            .layer(RateLimitLayer::new(platform.limiter(), denials).with_policy(platform.limit_policy()))
+            .layer(platform.at_once())
+            .layer(authorize(platform))
             .service(service_fn(run));
         let stack = stack.map_response(|response| {
             response.map(|body| body.map_err(Into::<BoxError>::into).boxed_unsync())
@@ -44,7 +46,7 @@ impl Admission {
         Self(BoxCloneSyncService::new(stack))
     }
 
-    /// Does `job` for whom `key` speaks for.
+    /// Does `job` for whom `key` speaks for, as a request of this method and path would be done.
     ///
     /// # Errors
     /// What the layers refuse with, or the job's own.
@@ -54,6 +56,7 @@ impl Admission {
     pub(super) async fn run<T, F>(
         &self,
         key: &Secret<String>,
+        (method, path): (Method, &str),
         job: impl FnOnce(Scope) -> F + Send + 'static,
     ) -> Result<T>
     where
@@ -74,8 +77,10 @@ impl Admission {
             }
             .boxed()
         });
-        let request = Request::builder().header(header::AUTHORIZATION, credential).body(job);
-        let request = request.map_err(|error| Error::internal("embedded.request", error.to_string()))?;
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::AUTHORIZATION, credential).body(job);
+        // What can be wrong with it is the path, in which the caller's words are.
+        let request = request.map_err(|error| Error::invalid_input("embedded.request", error.to_string()))?;
         self.pass(request).await?;
         done.await.map_err(|_| Error::internal("embedded.request", "a call ended without a result"))
     }

@@ -25,6 +25,11 @@ impl Call {
         Self { method, path, idempotency_key: None, if_match: None, body: None }
     }
 
+    /// Its method and path.
+    pub(super) fn head(&self) -> (Method, String) {
+        (self.method.clone(), self.path.clone())
+    }
+
     pub(super) fn body(mut self, body: Value) -> Self {
         self.body = Some(body);
         self

@@ -2,6 +2,7 @@
 
 use std::{fmt, future::Future};
 
+use http::Method;
 use mcp_core::{
     Error, Result, Scope,
     key::Secret,
@@ -10,6 +11,9 @@ use mcp_core::{
 use serde_json::Value;
 
 use super::{Embedded, api::Call, tools};
+
+/// Where calls of tools go.
+const MCP: (Method, &str) = (Method::POST, "/mcp");
 
 /// A tenant, as the principal of the key it was opened with. Clones share it.
 ///
@@ -26,7 +30,7 @@ impl TenantHandle {
     pub(super) async fn open(embedded: Embedded, key: Secret<String>) -> Result<Self> {
         embedded.platform()?;
         let whose = async |scope: Scope| Ok((scope.tenant().clone(), scope.principal().id.clone()));
-        let (tenant, principal) = embedded.admission().run(&key, whose).await?;
+        let (tenant, principal) = embedded.admission().run(&key, (Method::GET, "/"), whose).await?;
         Ok(Self { embedded, key, tenant, principal })
     }
 
@@ -53,7 +57,7 @@ impl TenantHandle {
     /// Safe.
     pub async fn list_tools(&self) -> Result<Vec<Value>> {
         let gateway = self.embedded.platform()?.gateway().clone();
-        self.run(async move |scope| tools::list(gateway, scope).await).await
+        self.run(MCP, async move |scope| tools::list(gateway, scope).await).await
     }
 
     /// Calls a tool and returns its result as MCP describes it (`content`, `structuredContent`, `isError`): a
@@ -69,13 +73,14 @@ impl TenantHandle {
     pub async fn call_tool(&self, name: &str, arguments: &Value) -> Result<Value> {
         let gateway = self.embedded.platform()?.gateway().clone();
         let (name, arguments) = (name.to_owned(), arguments.clone());
-        self.run(async move |scope| tools::call(gateway, scope, &name, arguments).await).await
+        self.run(MCP, async move |scope| tools::call(gateway, scope, &name, arguments).await).await
     }
 
     /// A request to the REST API.
     pub(super) async fn call(&self, call: Call) -> Result<Value> {
         let router = self.embedded.router()?;
-        self.run(async move |scope| call.send(router, scope).await).await
+        let (method, path) = call.head();
+        self.run((method, &path), async move |scope| call.send(router, scope).await).await
     }
 
     /// The model that embeds where none is named.
@@ -88,12 +93,16 @@ impl TenantHandle {
     }
 
     /// Does `job` behind the layers.
-    async fn run<T, F>(&self, job: impl FnOnce(Scope) -> F + Send + 'static) -> Result<T>
+    async fn run<T, F>(
+        &self,
+        head: (Method, &str),
+        job: impl FnOnce(Scope) -> F + Send + 'static,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        self.embedded.admission().run(&self.key, job).await
+        self.embedded.admission().run(&self.key, head, job).await
     }
 }
 

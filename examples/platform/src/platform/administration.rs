@@ -8,29 +8,34 @@ use std::{
 use mcp_automation::release::ReleaseStore;
 use mcp_core::{
     Error, PlatformScope, Result,
-    audit::{AuditStore, VerifyReport},
+    audit::{AuditStore, DenialLog, VerifyReport},
     embed::Embedder,
     key::MasterKey,
     lease::Leases,
 };
-use mcp_tenancy::{Tenancy, token::TokenConfig};
+use mcp_tenancy::Tenancy;
 use tokio::fs::DirBuilder;
 
 use super::{
     auditing::{self, Auditing},
     database::Database,
+    forwarding::Forwarding,
+    identity,
+    policies::Policies,
     remembering::Remembering,
+    vault::{self, TokenFile},
 };
-use crate::config::Config;
+use crate::config::{self, Config};
 
 /// The stores of a platform and the operations of its operator. `mcp-platform tenant …` needs no more.
 #[derive(Debug)]
 pub struct Administration {
     database: Database,
-    tenancy: Tenancy,
+    tenancy: Arc<Tenancy>,
     audit: Arc<dyn AuditStore>,
     releases: Arc<dyn ReleaseStore>,
     audit_files: auditing::Files,
+    vault_token: Option<TokenFile>,
 }
 
 impl Administration {
@@ -50,9 +55,15 @@ impl Administration {
         let database = Database::open(config).await?;
         let master = MasterKey::load_or_create(&master_key_file(config))?;
         let releases = database.releases(master.clone());
-        let tenancy = Tenancy::open(database.tenancy(tokens(config), master)).await?;
+        let vault::Opened { data_keys, token } =
+            vault::open(&config.vault, database.data_keys(), master.clone()).await?;
+        let mut deps = database.tenancy(identity::tokens(config), master);
+        deps.data_keys = data_keys;
+        deps.max_keys = config.auth.keys_per_tenant;
+        let tenancy = Arc::new(Tenancy::open(deps).await?);
         let audit = database.audit();
-        Ok(Self { database, tenancy, audit, releases, audit_files: auditing::Files::of(config) })
+        let audit_files = auditing::Files::of(config);
+        Ok(Self { database, tenancy, audit, releases, audit_files, vault_token: token })
     }
 
     /// Makes the database's tables or brings them up to this version; returns how many tenants there are.
@@ -66,8 +77,13 @@ impl Administration {
 
     /// Tenants, keys and tokens.
     #[must_use]
-    pub const fn tenancy(&self) -> &Tenancy {
+    pub fn tenancy(&self) -> &Tenancy {
         &self.tenancy
+    }
+
+    /// The same, for parts that outlive a borrow of it.
+    pub(super) fn shared_tenancy(&self) -> Arc<Tenancy> {
+        Arc::clone(&self.tenancy)
     }
 
     /// The audit log's store.
@@ -98,6 +114,25 @@ impl Administration {
     /// Starts writing denials and sealing chains.
     pub(super) fn start_auditing(&self) -> Result<Auditing> {
         Auditing::start(&self.audit_files, self.audit(), self.database.leases())
+    }
+
+    /// Starts delivering the audit log elsewhere, where that is configured.
+    pub(super) async fn start_forwarding(&self, config: &Config) -> Result<Option<Forwarding>> {
+        Forwarding::start(config, self.audit(), self.database.leases()).await
+    }
+
+    /// Roles and policies; denials go to `denials`.
+    pub(super) async fn open_policies(
+        &self,
+        settings: &config::Policy,
+        denials: Arc<dyn DenialLog>,
+    ) -> Result<Policies> {
+        Policies::open(self.database.authorization(denials)?, settings).await
+    }
+
+    /// The file that the vault's token is renewed in, where there is one.
+    pub(super) fn vault_token(&self) -> Option<TokenFile> {
+        self.vault_token.clone()
     }
 
     /// Opens contexts, memories and events, and starts publishing the latter.
@@ -149,15 +184,4 @@ fn master_key_file(config: &Config) -> PathBuf {
         true => config.data.dir.join("master.key"),
         false => config.auth.master_key_file.clone(),
     }
-}
-
-/// Issuer and audience: the URL clients use, so that commands and servers of one configuration agree.
-fn tokens(config: &Config) -> TokenConfig {
-    let server = &config.server;
-    let scheme = if server.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
-    let url = match server.public_url.trim_end_matches('/') {
-        "" => format!("{scheme}://{}", server.listen),
-        url => url.to_owned(),
-    };
-    TokenConfig::new(url.clone(), format!("{url}/mcp"))
 }

@@ -9,10 +9,10 @@ use mcp_context::{
 };
 use mcp_core::{
     Error, PlatformScope, Result,
-    audit::{AuditStore, PgAudit, SqliteAudit},
+    audit::{AuditStore, DenialLog, PgAudit, SqliteAudit},
     clock::SystemClock,
     event::{EventFeed, OutboxStore, PgOutbox, SqliteOutbox},
-    key::{MasterKey, Secret},
+    key::{DataKeyStore, MasterKey, PostgresDataKeyStore, Secret, SqliteDataKeyStore},
     lease::{Leases, PgLeases, SqliteLeases},
     sql::{
         IsolationMode, Migrations,
@@ -22,6 +22,7 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     TenancyDeps,
+    policy::AuthorizationDeps,
     tenant::{Name, PostgresTenantStore, Regions, SqliteTenantStore, TierModes},
     token::TokenConfig,
 };
@@ -113,6 +114,22 @@ impl Database {
         };
         deps.regions = regions;
         deps
+    }
+
+    /// The store of tenants' data keys.
+    pub(super) fn data_keys(&self) -> Arc<dyn DataKeyStore> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => Arc::new(SqliteDataKeyStore::new(kernel.clone())),
+            Kernel::Postgres(kernel) => Arc::new(PostgresDataKeyStore::new(kernel.clone())),
+        }
+    }
+
+    /// The stores of roles and policies.
+    pub(super) fn authorization(&self, denials: Arc<dyn DenialLog>) -> Result<AuthorizationDeps> {
+        match &self.kernel {
+            Kernel::Sqlite(kernel) => AuthorizationDeps::sqlite(kernel, denials),
+            Kernel::Postgres(kernel) => AuthorizationDeps::postgres(kernel, denials),
+        }
     }
 
     /// The store of added servers; their environments are sealed under `master`.

@@ -5,16 +5,23 @@ mod auditing;
 mod chat;
 mod database;
 mod erasing;
+mod forwarding;
+mod identity;
 mod inference;
+mod limits;
+pub(crate) mod personal;
+mod policies;
 mod readiness;
 mod releases;
 mod remembering;
+mod secrets;
+mod vault;
 
 use std::{sync::Arc, time::Duration};
 
 use mcp_automation::{
     fleet::{Fleet, FleetConfig, FleetSpec, launcher::Launcher},
-    gateway::{Gateway, GatewayConfig},
+    gateway::{Gateway, GatewayConfig, Guards},
     release::Releases,
 };
 use mcp_context::{context::ContextStore, memory::Memories};
@@ -29,13 +36,20 @@ use mcp_core::{
     telemetry::Metrics,
 };
 use mcp_inference::{http_api::InferenceApi, router::Router};
-use mcp_tenancy::{Tenancy, limit::GcraLimiter, tenant::Tenant};
+use mcp_tenancy::{
+    Tenancy, layer::TenantConcurrencyLayer, limit::LimitPolicy, policy::Authorization, tenant::Tenant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use administration::Administration;
 pub use readiness::Readiness;
 
-use self::{auditing::Auditing, inference::Inference, remembering::Remembering};
+pub(crate) use identity::{Identity, tokens};
+
+use self::{
+    auditing::Auditing, forwarding::Forwarding, inference::Inference, limits::Limits, policies::Policies,
+    remembering::Remembering,
+};
 use crate::config::{self, Config};
 
 /// A running platform: everything behind the listeners.
@@ -43,13 +57,16 @@ use crate::config::{self, Config};
 pub struct Platform {
     config: Config,
     administration: Administration,
+    identity: Identity,
     fleet: Arc<Fleet>,
     releases: Arc<Releases>,
     gateway: Gateway,
     inference: Inference,
     router: Router,
-    limiter: Arc<dyn RateLimiter>,
+    limits: Limits,
+    policies: Policies,
     auditing: Auditing,
+    forwarding: Option<Forwarding>,
     remembering: Remembering,
     metrics: Metrics,
     stop: CancellationToken,
@@ -79,16 +96,26 @@ impl Platform {
         let inference = Inference::open(&config.inference).await?;
         let administration = Administration::open(&config).await?;
         load_tenants(&administration, &config).await?;
+        let identity = Identity::start(administration.shared_tenancy(), &config).await?;
 
         let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher.clone())));
         let auditing = administration.start_auditing()?;
         let remembering = administration.start_remembering(&config, inference.embedder())?;
-        let gateway = Gateway::new(
+        let limits = Limits::open(&config.limits, auditing.denials())?;
+        let policies = administration.open_policies(&config.policy, auditing.denials()).await?;
+        let gateway = Gateway::guarded(
             gateway_config(&config),
             Arc::clone(&fleet) as _,
             Arc::new(SystemClock),
             auditing.denials(),
+            Guards {
+                authorizer: Some(Arc::clone(policies.authorization().authorizer()) as _),
+                limits: limits.of_tools(),
+                quota: Some(administration.tenancy().quota()),
+                redactor: personal::of_tools(&config.pii).await?,
+            },
         )?;
+        let forwarding = administration.start_forwarding(&config).await?;
         let releases = releases::start(&config, &administration, &fleet, launcher).await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (until, folding) = (stop.clone(), metrics.clone());
@@ -97,18 +124,23 @@ impl Platform {
         tasks.spawn(stop.clone().run_until_cancelled_owned(closing));
         let (eraser, until) = (erasing::eraser(&config, &administration, &fleet)?, stop.clone());
         tasks.spawn(async move { eraser.run(until).await });
+        if let Some(token) = administration.vault_token() {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(token.follow()));
+        }
         tasks.close();
-        let limiter = Arc::new(GcraLimiter::default());
         Ok(Self {
             config,
             administration,
+            identity,
             fleet,
             releases,
             gateway,
             inference,
             router,
-            limiter,
+            limits,
+            policies,
             auditing,
+            forwarding,
             remembering,
             metrics,
             stop,
@@ -132,6 +164,10 @@ impl Platform {
         self.tasks.wait().await;
         self.remembering.shutdown().await;
         self.auditing.shutdown().await;
+        // Behind the sealer: what it sealed last is delivered too.
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.shutdown().await;
+        }
         self.administration.close().await;
     }
 
@@ -149,8 +185,18 @@ impl Platform {
 
     /// Tenants, keys and tokens.
     #[must_use]
-    pub const fn tenancy(&self) -> &Tenancy {
+    pub fn tenancy(&self) -> &Tenancy {
         self.administration.tenancy()
+    }
+
+    /// As whom requests come.
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the routes for callers without a token work on.
+    pub(crate) fn token_routes(&self) -> mcp_tenancy::http_api::Deps {
+        self.identity.routes(self.limiter(), self.limit_policy(), self.denials())
     }
 
     /// The MCP servers.
@@ -226,7 +272,28 @@ impl Platform {
     /// What holds tenants to their requests a minute.
     #[must_use]
     pub fn limiter(&self) -> Arc<dyn RateLimiter> {
-        Arc::clone(&self.limiter)
+        self.limits.limiter()
+    }
+
+    /// The limits beside the tenant's own.
+    pub(crate) fn limit_policy(&self) -> Arc<LimitPolicy> {
+        self.limits.policy()
+    }
+
+    /// What bounds the requests of a tenant that run at once.
+    pub(crate) fn at_once(&self) -> TenantConcurrencyLayer {
+        self.limits.at_once()
+    }
+
+    /// Roles and policies of tenants.
+    #[must_use]
+    pub const fn authorization(&self) -> &Authorization {
+        self.policies.authorization()
+    }
+
+    /// Whether tenants may write policies in Rego.
+    pub(crate) const fn takes_rego(&self) -> bool {
+        self.policies.takes_rego()
     }
 
     /// Where denials go.
@@ -277,7 +344,7 @@ impl Platform {
 
     /// Whether the platform can serve, and what it knows of its parts.
     pub async fn readiness(&self) -> Readiness {
-        Readiness::look(&self.administration, &self.fleet).await
+        Readiness::look(self).await
     }
 }
 

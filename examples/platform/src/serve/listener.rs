@@ -10,6 +10,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use mcp_core::{Error, Result};
+use mcp_tenancy::certificate::PeerCertificate;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -18,6 +19,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+
+use super::Certificates;
 
 /// Time a client has for its TLS handshake, and for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +59,7 @@ impl Limits {
 #[derive(Debug)]
 pub struct Listener {
     tcp: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<Certificates>>,
     limits: Limits,
 }
 
@@ -65,11 +68,7 @@ impl Listener {
     ///
     /// # Errors
     /// `Unavailable` that names the address.
-    pub async fn bind(
-        address: SocketAddr,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        limits: Limits,
-    ) -> Result<Self> {
+    pub async fn bind(address: SocketAddr, tls: Option<Arc<Certificates>>, limits: Limits) -> Result<Self> {
         let tcp = TcpListener::bind(address).await.map_err(|error| {
             Error::unavailable("serve.bind", format!("cannot listen on {address}: {error}"))
         })?;
@@ -92,14 +91,15 @@ impl Listener {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
-        let acceptor = self.tls.map(TlsAcceptor::from);
         loop {
             let (stream, place) = tokio::select! {
                 () = shutdown.cancelled() => break,
                 accepted = accept(&self.tcp, &places) => accepted,
             };
             let unread = self.limits.unread_millis();
-            let connection = Connection { acceptor: acceptor.clone(), app: app.clone(), unread };
+            // Asked for each connection: files that were renewed count from the next one on.
+            let acceptor = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.server_config()));
+            let connection = Connection { acceptor, app: app.clone(), unread };
             let watcher = graceful.watcher();
             let cut = cut.clone();
             connections.spawn(async move {
@@ -150,18 +150,32 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         // A client that stops reading must not hold its answers in memory for ever.
         let _ = set_tcp_user_timeout(&stream, self.unread);
-        let service = TowerToHyperService::new(
-            self.app.map_request(|request: http::Request<Incoming>| request.map(Body::new)),
-        );
+        let app = self.app;
+        let service = |peer: Option<PeerCertificate>| {
+            TowerToHyperService::new(app.map_request(move |request: http::Request<Incoming>| {
+                let mut request = request.map(Body::new);
+                // The only place that says so: whoever is further in may believe it.
+                if let Some(peer) = &peer {
+                    request.extensions_mut().insert(peer.clone());
+                }
+                request
+            }))
+        };
         let result = match self.acceptor {
             None => {
-                let connection = http(false).serve_connection(TokioIo::new(stream), service).into_owned();
+                let connection =
+                    http(false).serve_connection(TokioIo::new(stream), service(None)).into_owned();
                 watcher.watch(connection).await
             }
             Some(acceptor) => match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
                 Ok(Ok(tls)) => {
+                    let peer = match peer_of(tls.get_ref().1) {
+                        Ok(peer) => peer,
+                        Err(error) => return tracing::debug!(%error, "a client certificate is unreadable"),
+                    };
                     let two = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-                    let connection = http(two).serve_connection(TokioIo::new(tls), service).into_owned();
+                    let connection =
+                        http(two).serve_connection(TokioIo::new(tls), service(peer)).into_owned();
                     watcher.watch(connection).await
                 }
                 Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
@@ -172,6 +186,12 @@ impl Connection {
             tracing::debug!(%error, "connection ended");
         }
     }
+}
+
+/// The certificate that the client proved to hold, verified in the handshake, if it showed one.
+fn peer_of(connection: &rustls::ServerConnection) -> Result<Option<PeerCertificate>> {
+    let shown = connection.peer_certificates().and_then(<[_]>::first);
+    shown.map(|certificate| PeerCertificate::from_der(certificate)).transpose()
 }
 
 /// HTTP/1.1, or HTTP/2 where TLS agreed on it. Which one is never guessed from the first bytes: a client that

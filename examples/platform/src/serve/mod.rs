@@ -6,4 +6,4 @@ mod tls;
 
 pub use listener::{Limits, Listener};
 pub use server::{Server, shutdown_signal};
-pub use tls::Certificates;
+pub use tls::{Certificates, Clients};

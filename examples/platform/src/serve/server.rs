@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use mcp_core::{Error, Result};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Certificates, Limits, Listener};
-use crate::{app, platform::Platform};
+use super::{Certificates, Clients, Limits, Listener};
+use crate::{app, config::ClientCertificates, platform::Platform};
 
 /// Connections to the operations listener: a few scrapers and probes.
 const OPERATIONS_CONNECTIONS: usize = 64;
@@ -29,13 +29,19 @@ impl Server {
     pub async fn bind(platform: Arc<Platform>) -> Result<Self> {
         let server = &platform.config().server;
         let drain = Duration::from_secs(server.drain_seconds);
+        let clients = match server.client_certificates {
+            ClientCertificates::Off => None,
+            asked => Some(Clients {
+                authorities: server.client_ca.clone(),
+                required: asked == ClientCertificates::Required,
+            }),
+        };
         let certificates = match server.tls_cert.as_os_str().is_empty() {
             true => None,
-            false => Some(Certificates::load(&server.tls_cert, &server.tls_key)?),
+            false => Some(Certificates::load(&server.tls_cert, &server.tls_key, clients)?),
         };
-        let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
         let limits = Limits::new(server.max_connections, drain);
-        let public = Listener::bind(server.listen, tls, limits).await?;
+        let public = Listener::bind(server.listen, certificates.clone(), limits).await?;
         let limits = Limits::new(OPERATIONS_CONNECTIONS, drain);
         let operations = Listener::bind(server.operations_listen, None, limits).await?;
         Ok(Self { platform, public, operations, certificates, drain })

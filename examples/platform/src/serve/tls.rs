@@ -1,4 +1,4 @@
-//! The certificate, reloaded when its files change.
+//! The certificate, and the authorities of clients' certificates, reloaded when their files change.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,54 +9,67 @@ use std::{
 use arc_swap::ArcSwap;
 use mcp_core::{Error, Result};
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 /// How often the files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
 
-/// A certificate chain and key read from PEM files.
+/// Who among clients may show a certificate, and whether they must.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// PEM file with the authorities that their certificates must come from.
+    pub authorities: PathBuf,
+    /// Whether a client without one is refused in the handshake.
+    pub required: bool,
+}
+
+/// A certificate chain and key read from PEM files, and what clients may show.
 #[derive(Debug)]
 pub struct Certificates {
     cert: PathBuf,
     key: PathBuf,
-    current: ArcSwap<CertifiedKey>,
+    clients: Option<Clients>,
+    current: ArcSwap<Current>,
     /// When the files were changed that were read first.
-    first: [Option<SystemTime>; 2],
+    first: Times,
+}
+
+type Times = [Option<SystemTime>; 3];
+
+/// What the next handshake goes by.
+#[derive(Debug)]
+struct Current {
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at which certificate it is"))]
+    certified: Arc<CertifiedKey>,
+    config: Arc<ServerConfig>,
 }
 
 impl Certificates {
-    /// Reads both files.
+    /// Reads the files.
     ///
     /// # Errors
     /// `InvalidInput` that names the file and what is wrong with it.
-    pub fn load(cert: &Path, key: &Path) -> Result<Arc<Self>> {
+    pub fn load(cert: &Path, key: &Path, clients: Option<Clients>) -> Result<Arc<Self>> {
         // Before they are read: what changes meanwhile is then read again.
-        let first = [cert, key].map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok());
-        let current = ArcSwap::from_pointee(read(cert, key)?);
-        Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), current, first }))
+        let first = paths(cert, key, clients.as_ref())
+            .map(|path| std::fs::metadata(path?).and_then(|meta| meta.modified()).ok());
+        let current = ArcSwap::from_pointee(read(cert, key, clients.as_ref())?);
+        Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), clients, current, first }))
     }
 
-    /// The TLS configuration: 1.3, with HTTP/2 and HTTP/1.1.
-    ///
-    /// # Errors
-    /// `Internal` if the cryptography library has no safe protocol versions.
-    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| Error::internal("tls.config", "no protocol versions").with_source(error))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+    /// What the next connection's handshake goes by: TLS 1.3, with HTTP/2 and HTTP/1.1.
+    #[must_use]
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.load().config)
     }
 
-    /// Reloads the files whenever they change, until dropped. Files that are wrong are logged and the
-    /// certificate in use stays.
+    /// Reloads the files whenever they change, until dropped. Files that are wrong are logged and what is in use
+    /// stays.
     pub async fn watch(self: Arc<Self>) {
         let mut seen = self.first;
         let mut ticks = tokio::time::interval(RELOAD_EVERY);
@@ -70,50 +83,85 @@ impl Certificates {
             let reading = Arc::clone(&self);
             let read = tokio::task::spawn_blocking(move || reading.reload()).await;
             match read.unwrap_or_else(|error| Err(Error::internal("tls.load", error.to_string()))) {
-                Ok(()) => tracing::info!(cert = %self.cert.display(), "certificate reloaded"),
+                Ok(()) => tracing::info!(cert = %self.cert.display(), "certificates reloaded"),
                 Err(error) => {
-                    tracing::error!(error = error.report(), "certificate kept: the new one is wrong")
+                    tracing::error!(error = error.report(), "certificates kept: the new ones are wrong")
                 }
             }
         }
     }
 
-    /// Reads the files again.
+    /// Reads the files again. Connections that are open stay as they are.
     ///
     /// # Errors
-    /// As [`load`](Self::load); the certificate in use stays.
+    /// As [`load`](Self::load); what is in use stays.
     pub fn reload(&self) -> Result<()> {
-        self.current.store(Arc::new(read(&self.cert, &self.key)?));
+        self.current.store(Arc::new(read(&self.cert, &self.key, self.clients.as_ref())?));
         Ok(())
     }
 
-    async fn modified(&self) -> [Option<SystemTime>; 2] {
-        let of = async |path: &Path| tokio::fs::metadata(path).await.and_then(|meta| meta.modified()).ok();
-        [of(&self.cert).await, of(&self.key).await]
+    async fn modified(&self) -> Times {
+        let mut times = Times::default();
+        for (time, path) in times.iter_mut().zip(paths(&self.cert, &self.key, self.clients.as_ref())) {
+            if let Some(path) = path {
+                *time = tokio::fs::metadata(path).await.and_then(|meta| meta.modified()).ok();
+            }
+        }
+        times
     }
 }
 
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
-    }
+fn paths<'a>(cert: &'a Path, key: &'a Path, clients: Option<&'a Clients>) -> [Option<&'a Path>; 3] {
+    [Some(cert), Some(key), clients.map(|clients| clients.authorities.as_path())]
 }
 
-fn read(cert: &Path, key: &Path) -> Result<CertifiedKey> {
-    let refuse =
-        |path: &Path, why: String| Error::invalid_input("tls.load", format!("{}: {why}", path.display()));
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|error| refuse(cert, format!("no PEM certificate chain: {error}")))?;
-    if chain.is_empty() {
-        return Err(refuse(cert, "holds no certificate".to_owned()));
-    }
+fn read(cert: &Path, key: &Path, clients: Option<&Clients>) -> Result<Current> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| refuse(key, format!("no PEM private key: {error}")))?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let certified = CertifiedKey::from_der(chain, private, &provider)
+    let certified = CertifiedKey::from_der(chain(cert)?, private, &provider)
         .map_err(|error| refuse(key, format!("does not go with the certificate: {error}")))?;
-    Ok(certified)
+    let certified = Arc::new(certified);
+    let verifier = match clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(clients) => verifier(clients, &provider)?,
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| Error::internal("tls.config", "no protocol versions").with_source(error))?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certified))));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if clients.is_some() {
+        // A resumed session's certificate is not verified again, however long ago it expired.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(Current { certified, config: Arc::new(config) })
+}
+
+fn verifier(clients: &Clients, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
+    let file = clients.authorities.as_path();
+    let mut roots = RootCertStore::empty();
+    for authority in chain(file)? {
+        roots
+            .add(authority)
+            .map_err(|error| refuse(file, format!("holds what is no certificate authority: {error}")))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| refuse(file, format!("cannot verify clients: {error}")))
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| refuse(file, format!("no PEM certificates: {error}")))?;
+    if chain.is_empty() { Err(refuse(file, "holds no certificate".to_owned())) } else { Ok(chain) }
+}
+
+fn refuse(path: &Path, why: String) -> Error {
+    Error::invalid_input("tls.load", format!("{}: {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -132,24 +180,24 @@ mod tests {
     fn a_new_certificate_is_taken_and_a_wrong_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key, first) = write_pair(dir.path(), "one.test");
-        let certificates = Certificates::load(&cert, &key).unwrap();
-        assert_eq!(certificates.current.load().cert[0].as_ref(), first);
+        let certificates = Certificates::load(&cert, &key, None).unwrap();
+        assert_eq!(certificates.current.load().certified.cert[0].as_ref(), first);
 
         let (_, _, second) = write_pair(dir.path(), "two.test");
         certificates.reload().unwrap();
-        assert_eq!(certificates.current.load().cert[0].as_ref(), second);
+        assert_eq!(certificates.current.load().certified.cert[0].as_ref(), second);
 
         std::fs::write(&cert, "nonsense").unwrap();
         let error = certificates.reload().unwrap_err();
         assert!(error.message().contains("cert.pem"), "{error}");
-        assert_eq!(certificates.current.load().cert[0].as_ref(), second);
+        assert_eq!(certificates.current.load().certified.cert[0].as_ref(), second);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_certificate_renewed_before_the_watch_begins_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key, _) = write_pair(dir.path(), "one.test");
-        let certificates = Certificates::load(&cert, &key).unwrap();
+        let certificates = Certificates::load(&cert, &key, None).unwrap();
 
         let (_, _, second) = write_pair(dir.path(), "two.test");
         // Two writes within a tick of the file system's clock have the same time; a renewal is not that quick.
@@ -158,7 +206,7 @@ mod tests {
 
         let watching = tokio::spawn(Arc::clone(&certificates).watch());
         let taken = async {
-            while certificates.current.load().cert[0].as_ref() != second {
+            while certificates.current.load().certified.cert[0].as_ref() != second {
                 tokio::time::sleep(RELOAD_EVERY).await;
             }
         };
@@ -172,7 +220,29 @@ mod tests {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (cert, _, _) = write_pair(one.path(), "one.test");
         let (_, key, _) = write_pair(two.path(), "two.test");
-        let error = Certificates::load(&cert, &key).unwrap_err();
+        let error = Certificates::load(&cert, &key, None).unwrap_err();
         assert!(error.message().contains("does not go with"), "{error}");
+    }
+
+    #[test]
+    fn authorities_are_read_again_and_a_file_without_any_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key, _) = write_pair(dir.path(), "one.test");
+        let authorities = dir.path().join("clients.pem");
+        let clients = || Some(Clients { authorities: authorities.clone(), required: true });
+        for wrong in ["", "nonsense"] {
+            std::fs::write(&authorities, wrong).unwrap();
+            let error = Certificates::load(&cert, &key, clients()).unwrap_err();
+            assert!(error.message().contains("clients.pem"), "{error}");
+        }
+        std::fs::copy(&cert, &authorities).unwrap();
+        let certificates = Certificates::load(&cert, &key, clients()).unwrap();
+        let before = certificates.server_config();
+        certificates.reload().unwrap();
+        assert!(!Arc::ptr_eq(&before, &certificates.server_config()), "nothing was read again");
+        std::fs::write(&authorities, "nonsense").unwrap();
+        let kept = certificates.server_config();
+        assert!(certificates.reload().is_err());
+        assert!(Arc::ptr_eq(&kept, &certificates.server_config()), "the authorities in use are gone");
     }
 }

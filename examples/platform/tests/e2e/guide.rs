@@ -9,6 +9,7 @@ use mcp_platform::config::{self, Config, Source};
 
 const FIRST_PLATFORM: &str = include_str!("../../../../docs/guide/first-platform.md");
 const CONFIGURATION: &str = include_str!("../../../../docs/guide/configuration.md");
+const LIMITS: &str = include_str!("../../../../docs/guide/limits.md");
 
 /// The fenced blocks whose info string is `info`.
 fn blocks<'a>(page: &'a str, info: &str) -> Vec<&'a str> {
@@ -44,10 +45,10 @@ fn the_first_platform_works_as_written() {
 
 #[test]
 fn the_configuration_for_production_is_read() {
-    let pages = blocks(CONFIGURATION, "toml config");
-    assert!(!pages.is_empty());
+    let pages = [CONFIGURATION, LIMITS].map(|page| blocks(page, "toml config"));
+    assert!(pages.iter().all(|pages| !pages.is_empty()));
     let directory = tempfile::tempdir().unwrap();
-    for page in pages {
+    for page in pages.concat() {
         let file = directory.path().join("mcp-platform.toml");
         std::fs::write(&file, page).unwrap();
         let source = Source { file: Some(file), environment: Vec::new() };

@@ -2,19 +2,26 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod certificates;
 mod chat;
 mod clients;
 mod commands;
 mod contexts;
+mod credentials;
 mod demo;
 mod embedded;
+mod exports;
+mod guards;
 mod guide;
 mod inference;
 mod isolation;
+mod issuers;
 mod kill;
+mod kill_audit;
 mod memories;
 mod openapi;
 mod operators;
+mod policies;
 mod postgres;
 mod readme;
 mod refusals;

@@ -41,13 +41,17 @@ fn schemathesis_finds_nothing_with_a_tenants_key() {
     let key = served.command(&["key", "create", "acme"])["key"].as_str().unwrap().to_owned();
     // With ids made up it would see nothing but 404; with those that lists give it would revoke its own key.
     let (read, deleted) = (context(&served, &key), context(&served, &key));
-    let spare = served.command(&["key", "create", "acme"])["id"].as_str().unwrap().to_owned();
+    let made = || served.command(&["key", "create", "acme"])["id"].as_str().unwrap().to_owned();
+    let (spare, rotated) = (made(), made());
+    let issuer = issuer(&served, &key);
     parameters(
         &served,
         &[
             (r"^/api/v1/contexts/\{id\}", "^(GET|PATCH|POST)$", "id", &read),
             (r"^/api/v1/contexts/\{id\}", "^DELETE$", "id", &deleted),
             ("^/api/v1/keys/", "^DELETE$", "key", &spare),
+            ("^/api/v1/keys/", "^POST$", "key", &rotated),
+            ("^/api/v1/issuers/", "^(GET|PUT)$", "issuer", &issuer),
         ],
     );
     passed(&schemathesis(&served, &key, &["--exclude-path-regex", "^/api/v1/operator/"]));
@@ -90,6 +94,14 @@ fn context(served: &Served, key: &str) -> String {
     let messages = json!({ "messages": [{ "role": "user", "content": "hello" }] });
     assert_eq!(post(&format!("/contexts/{id}/messages"), messages).status, StatusCode::CREATED);
     id
+}
+
+/// The id of a new issuer.
+fn issuer(served: &Served, key: &str) -> String {
+    let body = json!({ "spec": { "url": "https://login.example", "check": { "kind": "jwt" } } });
+    let attempt = Attempt::new(Method::POST, &served.api("/issuers")).bearer(key).body(body.to_string());
+    let made = tokio::runtime::Runtime::new().unwrap().block_on(attempt.send()).json();
+    made["id"].as_str().unwrap().to_owned()
 }
 
 /// Lets schemathesis put a value for a variable of these paths, with these methods.

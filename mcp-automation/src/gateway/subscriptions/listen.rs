@@ -13,6 +13,7 @@ use super::{
     super::{
         body::Body,
         exchange::Permit,
+        guard::Refusal,
         listen::KEEP_ALIVE,
         method::Method,
         metrics::Outcome,
@@ -107,11 +108,12 @@ impl Shared {
             let joined = async {
                 let (scope, endpoint) = (&caller.scope, &caller.endpoint);
                 let server = self.owner_of_uri(scope, endpoint, &uri, code::INVALID_PARAMS).await?;
-                self.join(scope, &server, &uri, subscriber).await
+                self.may_read(caller, Method::Listen, &server, &uri).await?;
+                self.join(scope, &server, &uri, subscriber).await.map_err(Refusal::from)
             };
             match joined.await {
                 Ok(()) => Some(uri),
-                Err(fault) => {
+                Err(Refusal { fault, .. }) => {
                     tracing::info!(
                         tenant = %caller.scope.tenant(), request_id = %caller.scope.request_id(),
                         reason = %fault.message, "a resource is left out of a stream"

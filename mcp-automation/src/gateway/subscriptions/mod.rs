@@ -27,6 +27,8 @@ pub(super) use subscriber::Subscriber;
 use self::feed::{Feed, Key};
 use super::{
     failure,
+    guard::Refusal,
+    method::Method,
     session::Session,
     shared::{Caller, Shared},
 };
@@ -68,9 +70,10 @@ impl Shared {
         caller: &Caller,
         session: &Arc<Session>,
         uri: &str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Refusal> {
         let server =
             self.owner_of_uri(&caller.scope, &caller.endpoint, uri, code::RESOURCE_NOT_FOUND).await?;
+        self.may_read(caller, Method::Subscribe, &server, uri).await?;
         self.join(&caller.scope, &server, uri, &session.subscriber).await?;
         self.watch(session);
         Ok(())

@@ -2,47 +2,84 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State};
+use axum::{Extension, extract::State, response::Response};
 use mcp_core::{
     PlatformScope,
-    audit::{self, AuditQuery, Chain, VerifyReport},
-    http_api::{ApiError, Json, Listing, Path, Query},
+    audit::{self, Chain, VerifyReport, export::Export},
+    http_api::{ApiError, Json, Path, Query},
     scope::TenantId,
 };
 
 use super::tenant_id;
-use crate::{api::audit::Records, platform::Platform};
+use crate::{
+    api::audit::{Records, Wanted, Wished, streamed},
+    platform::Platform,
+};
 
 /// One page of the platform's own records, latest first.
 #[utoipa::path(
     get,
     path = "/api/v1/operator/audit",
-    params(Listing),
+    params(Wanted),
     responses((status = 200, description = "The records, latest first.", body = Records)),
 )]
 pub(super) async fn of_platform(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
-    Query(listing): Query<Listing>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<Records>, ApiError> {
-    page(&platform, &scope, Chain::Platform, listing).await
+    page(&platform, &scope, Chain::Platform, wanted).await
 }
 
 /// One page of a tenant's records, latest first.
 #[utoipa::path(
     get,
     path = "/api/v1/operator/tenants/{tenant}/audit",
-    params(("tenant" = TenantId, Path), Listing),
+    params(("tenant" = TenantId, Path), Wanted),
     responses((status = 200, description = "The records, latest first.", body = Records)),
 )]
 pub(super) async fn of_tenant(
     State(platform): State<Arc<Platform>>,
     Extension(scope): Extension<PlatformScope>,
     Path(tenant): Path<String>,
-    Query(listing): Query<Listing>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<Records>, ApiError> {
     let tenant = platform.tenancy().tenant(&scope, &tenant_id(&tenant)?).await?;
-    page(&platform, &scope, Chain::Tenant(tenant.id), listing).await
+    page(&platform, &scope, Chain::Tenant(tenant.id), wanted).await
+}
+
+/// What has been sealed of the platform's own chain, from the beginning or behind a link.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/audit/export",
+    params(Wished),
+    responses((status = 200, description = "A JSON object a line.", content_type = "application/x-ndjson",
+        body = String)),
+)]
+pub(super) async fn export_of_platform(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<PlatformScope>,
+    Query(wished): Query<Wished>,
+) -> Result<Response, ApiError> {
+    export(&platform, scope, Chain::Platform, &wished).await
+}
+
+/// What has been sealed of a tenant's chain, from the beginning or behind a link.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/tenants/{tenant}/audit/export",
+    params(("tenant" = TenantId, Path), Wished),
+    responses((status = 200, description = "A JSON object a line.", content_type = "application/x-ndjson",
+        body = String)),
+)]
+pub(super) async fn export_of_tenant(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<PlatformScope>,
+    Path(tenant): Path<String>,
+    Query(wished): Query<Wished>,
+) -> Result<Response, ApiError> {
+    let tenant = platform.tenancy().tenant(&scope, &tenant_id(&tenant)?).await?;
+    export(&platform, scope, Chain::Tenant(tenant.id), &wished).await
 }
 
 /// Recomputes every chain and compares it with the signed checkpoints outside of the database.
@@ -59,9 +96,20 @@ async fn page(
     platform: &Platform,
     scope: &PlatformScope,
     chain: Chain,
-    listing: Listing,
+    wanted: Wanted,
 ) -> Result<Json<Records>, ApiError> {
-    let query = AuditQuery { limit: listing.limit, cursor: listing.cursor, oldest_first: false };
-    let page = audit::page(&*platform.administration().audit(), scope, &chain, &query).await?;
-    Ok(Json(page.into()))
+    let (query, filter) = wanted.parts()?;
+    let store = platform.administration().audit();
+    Ok(Json(audit::search_chain(&*store, scope, &chain, &query, &filter).await?.into()))
+}
+
+async fn export(
+    platform: &Platform,
+    scope: PlatformScope,
+    chain: Chain,
+    wished: &Wished,
+) -> Result<Response, ApiError> {
+    let (after, format) = wished.parts();
+    let export = Export::new(platform.administration().audit(), scope, chain, after);
+    Ok(streamed(export, format).await?)
 }

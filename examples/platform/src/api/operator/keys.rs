@@ -16,7 +16,7 @@ use mcp_tenancy::{
 
 use super::tenant_id;
 use crate::{
-    api::keys::{CreatedKey, NewKey},
+    api::keys::{CreatedKey, KeyRotation, NewKey},
     platform::Platform,
 };
 
@@ -74,4 +74,24 @@ pub(super) async fn revoke(
     let id = KeyId::parse(&key)
         .map_err(|_| Error::not_found("key.revoke", format!("the tenant has no key `{key}`")))?;
     Ok(Json(platform.tenancy().revoke_key(&scope, &tenant_id(&tenant)?, &id).await?))
+}
+
+/// Gives a key of the tenant a new secret under the same id; the one before goes on working for the overlap.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/tenants/{tenant}/keys/{key}/rotate",
+    request_body = KeyRotation,
+    params(("tenant" = TenantId, Path), ("key" = KeyId, Path)),
+    responses((status = 200, description = "The key, and its new secret.", body = CreatedKey)),
+)]
+pub(super) async fn rotate(
+    State(platform): State<Arc<Platform>>,
+    Extension(scope): Extension<PlatformScope>,
+    Path((tenant, key)): Path<(String, String)>,
+    Body(rotation): Body<KeyRotation>,
+) -> Result<Json<CreatedKey>, ApiError> {
+    let id = KeyId::parse(&key)
+        .map_err(|_| Error::not_found("key.rotate", format!("the tenant has no key `{key}`")))?;
+    let tenant = tenant_id(&tenant)?;
+    Ok(Json(platform.tenancy().rotate_key(&scope, &tenant, &id, rotation.overlap()).await?.into()))
 }

@@ -98,13 +98,24 @@ impl Attempt {
         answered.await.expect("no answer within a minute")
     }
 
+    /// Sends it; `None` where there is no whole answer, as of a server that was killed.
+    pub(crate) async fn try_send(self) -> Option<Answer> {
+        let (parts, body) = self.try_open().await?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
     /// Sends it and leaves the body to be read.
     pub(crate) async fn open(self) -> http::Response<hyper::body::Incoming> {
+        self.try_open().await.expect("no answer")
+    }
+
+    async fn try_open(self) -> Option<http::Response<hyper::body::Incoming>> {
         let mut request = Request::builder().method(self.method).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
         let request = request.body(Full::new(self.body)).unwrap();
-        Client::builder(TokioExecutor::new()).build_http().request(request).await.unwrap()
+        Client::builder(TokioExecutor::new()).build_http().request(request).await.ok()
     }
 }
