@@ -215,3 +215,41 @@ async fn a_role_counts_for_credentials_that_use_roles_alone() {
     assert_eq!(taken.status, StatusCode::NO_CONTENT);
     assert_eq!(with_roles.get("/contexts").await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_policy_agent_stands_above_tenants_policies_and_lets_nobody_in_while_it_is_away() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let decide = async |axum::Json(asked): axum::Json<Value>| {
+        let is_audit = asked["input"]["resource"]["type"] == "audit_log";
+        axum::Json(
+            json!({ "result": { "allow": true, "deny": if is_audit { json!(["not the log"]) } else { json!([]) } } }),
+        )
+    };
+    let opa = axum::Router::new().route("/v1/data/tenants/acme/authz", axum::routing::post(decide));
+    let opa = tokio::spawn(async move { axum::serve(listener, opa).await });
+    let config = format!(
+        "[policy]\nopa_url = \"http://{address}\"\nopa_path = \"tenants/{{tenant}}/authz\"\nopa_remember_seconds = 0\n"
+    );
+    let served = Served::start(&json!({}), &config);
+    served.tenant("acme");
+    let boss = Caller::new(&served, &key(&served, "ann", &["*"]));
+    let narrow = Caller::new(&served, &key(&served, "bob", &["keys:read"]));
+    assert_eq!(boss.get("/contexts").await.status, StatusCode::OK);
+    assert_eq!(boss.get("/audit").await.status, StatusCode::FORBIDDEN);
+    // What it allows, permissions must allow too.
+    assert_eq!(narrow.get("/contexts").await.status, StatusCode::FORBIDDEN);
+    let ready = async || {
+        Attempt::new(Method::GET, &format!("{}/ready", served.operations)).send().await.json()["opa"].clone()
+    };
+    assert_eq!(ready().await["state"], "up");
+
+    opa.abort();
+    let began = Instant::now();
+    // Connections that it has open still answer for a moment.
+    while boss.get("/contexts").await.status != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(began.elapsed() < Duration::from_secs(10), "callers get in while it is away");
+    }
+    let away = ready().await;
+    assert!(away["state"] == "away" && away["reason"].is_string(), "{away}");
+}
