@@ -228,11 +228,17 @@ async fn an_open_policy_agent_stands_above_tenants_policies_and_lets_nobody_in_w
     };
     let opa = axum::Router::new().route("/v1/data/tenants/acme/authz", axum::routing::post(decide));
     // On a runtime of its own, with which its open connections go too.
-    let of_opa = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let listener = listener.into_std().unwrap();
-    of_opa.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        axum::serve(listener, opa).await
+    let of_opa = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tokio::select! {
+                _ = axum::serve(listener, opa).into_future() => {}
+                _ = stopped => {}
+            }
+        });
     });
     let config = format!(
         "[policy]\nopa_url = \"http://{address}\"\nopa_path = \"tenants/{{tenant}}/authz\"\nopa_remember_seconds = 0\n"
@@ -250,7 +256,8 @@ async fn an_open_policy_agent_stands_above_tenants_policies_and_lets_nobody_in_w
     };
     assert_eq!(ready().await["state"], "up");
 
-    of_opa.shutdown_background();
+    drop(stop);
+    of_opa.join().unwrap();
     let began = Instant::now();
     while boss.get("/contexts").await.status != StatusCode::SERVICE_UNAVAILABLE {
         assert!(began.elapsed() < Duration::from_secs(10), "callers get in while it is away");
