@@ -6,13 +6,17 @@ use std::{path::PathBuf, sync::Arc};
 
 use mcp_core::{
     PlatformScope, Scope,
-    audit::{AuditKey, AuditRecord, ProblemKind, Sealer, SealerConfig, SqliteAudit, VerifyReport, verify},
+    audit::{
+        AuditKey, AuditRecord, ERASURE_BEGUN, ERASURE_ENDED, ProblemKind, Sealer, SealerConfig, SqliteAudit,
+        VerifyReport, verify,
+    },
     clock::SystemClock,
+    erase::{LastLink, TenantEraser as _},
     lease::SqliteLeases,
     scope::{Permissions, Principal, PrincipalId, PrincipalKind, TenantId},
     sql::{
         IsolationMode,
-        sqlite::{SqliteConfig, SqliteKernel},
+        sqlite::{SqliteConfig, SqliteEraser, SqliteKernel},
     },
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
@@ -93,6 +97,44 @@ impl Place {
         sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
         conn.close().await.unwrap();
     }
+}
+
+/// Erases acme, and lets the platform's chain say `of` it: how many links there were, and the hash of the last.
+async fn erased(of: Option<(i64, Option<&str>)>) -> VerifyReport {
+    let place = Place::sealed().await;
+    let kernel = place.open().await;
+    let platform = PlatformScope::new(PrincipalId::parse("eraser").unwrap(), "a test");
+    let acme = TenantId::parse("acme").unwrap();
+    let eraser = SqliteEraser::new(kernel.clone(), std::time::Duration::ZERO);
+    let last = eraser.erase(&platform, &acme).await.unwrap().last_link.unwrap();
+    assert_eq!((last.seq, last.unsealed), (6, 0));
+    if let Some((seq, hash)) = of {
+        let last = LastLink { seq, hash: hash.unwrap_or(&last.hash).to_owned(), unsealed: 0 };
+        let mut tx = kernel.control(&platform).await.unwrap();
+        for action in [ERASURE_BEGUN, ERASURE_ENDED] {
+            let record = AuditRecord::administered(&platform, action, "tenant/acme");
+            let detail = serde_json::json!({ "reason": "a test", "tenant": { "last_link": last } });
+            tx.audit(record.with_detail(detail)).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let sealer = place.sealer(&kernel);
+        sealer.seal_now().await.unwrap();
+        sealer.shutdown().await;
+    }
+    kernel.close().await;
+    place.verify().await
+}
+
+#[tokio::test]
+async fn an_erased_chain_is_gone_where_the_platforms_says_so_and_only_then() {
+    let report = erased(Some((6, None))).await;
+    assert!(report.is_intact(), "{report}");
+    assert_eq!(report.chains.len(), 1, "{report}");
+    assert_eq!(found(&erased(None).await), [("acme", None, ProblemKind::ChainMissing)]);
+    let report = erased(Some((5, None))).await;
+    assert_eq!(found(&report), [("acme", Some(6), ProblemKind::Truncated)], "links were cut before");
+    let report = erased(Some((6, Some(&"0".repeat(64))))).await;
+    assert_eq!(found(&report), [("acme", Some(6), ProblemKind::Rewritten)], "it ended with another link");
 }
 
 /// Each problem as chain, link, and what.

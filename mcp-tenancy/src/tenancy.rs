@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mcp_core::{
-    ErrorKind, PlatformScope, Result,
+    PlatformScope, Result,
     clock::{Clock, SystemClock},
     erase::TenantEraser,
     key::{DataKeyStore, DataKeys, DataKeysConfig, MasterKey, MasterKeyVault, MemoryDataKeyStore},
@@ -79,7 +79,7 @@ impl TenancyDeps {
     /// servers whose tenants come from a file.
     ///
     /// # Errors
-    /// [`Internal`](ErrorKind::Internal) if the machine has no randomness.
+    /// [`Internal`](mcp_core::ErrorKind::Internal) if the machine has no randomness.
     pub fn memory(tokens: TokenConfig) -> Result<Self> {
         let master = MasterKey::ephemeral()?;
         let stores = MemoryStores::default();
@@ -211,7 +211,7 @@ impl Tenancy {
     /// Reads all tenants and begins to follow changes to them, until [`shutdown`](Self::shutdown).
     ///
     /// # Errors
-    /// [`Unavailable`](ErrorKind::Unavailable) if the tenant store does not answer.
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable) if the tenant store does not answer.
     pub async fn open(deps: TenancyDeps) -> Result<Self> {
         let regions = Some(deps.regions.clone());
         let directory = TenantDirectory::open_for(deps.tenants.clone(), deps.directory, regions).await?;
@@ -296,9 +296,9 @@ impl Tenancy {
     /// Creates an API key; its text is in the answer and nowhere else.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput), [`NotFound`](ErrorKind::NotFound) if there is no such
-    /// tenant, [`Conflict`](ErrorKind::Conflict) if it has as many keys as it may have,
-    /// [`Unavailable`](ErrorKind::Unavailable).
+    /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput), [`NotFound`](mcp_core::ErrorKind::NotFound) if there is no such
+    /// tenant, [`Conflict`](mcp_core::ErrorKind::Conflict) if it has as many keys as it may have,
+    /// [`Unavailable`](mcp_core::ErrorKind::Unavailable).
     pub async fn create_key(&self, scope: &PlatformScope, new: NewApiKey) -> Result<IssuedKey> {
         let now = self.clock.now();
         new.validate(now)?;
@@ -337,8 +337,8 @@ impl Tenancy {
     /// Issues a token for `principal` of an active tenant.
     ///
     /// # Errors
-    /// As [`TokenIssuer::issue`]; [`NotFound`](ErrorKind::NotFound) if there is no such tenant,
-    /// [`PermissionDenied`](ErrorKind::PermissionDenied) if it, or its organisation, is suspended or deleted.
+    /// As [`TokenIssuer::issue`]; [`NotFound`](mcp_core::ErrorKind::NotFound) if there is no such tenant,
+    /// [`PermissionDenied`](mcp_core::ErrorKind::PermissionDenied) if it, or its organisation, is suspended or deleted.
     pub async fn issue_token(
         &self,
         scope: &PlatformScope,

@@ -25,7 +25,7 @@ async fn memory() -> (Tenancy, TenancyDeps) {
 }
 
 fn loaded(created: usize, updated: usize, unchanged: usize) -> Loaded {
-    Loaded { created, updated, unchanged }
+    Loaded { created, updated, unchanged, deleted: 0 }
 }
 
 #[tokio::test]

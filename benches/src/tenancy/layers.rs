@@ -174,7 +174,7 @@ impl Bench {
 
     /// Our way to a decision: roles, boundary, the tenant's policy, the record for dry runs.
     async fn decide(&self) -> Result<(), Failure> {
-        let access = endpoint(&self.scope, &self.head)?;
+        let access = endpoint(&self.scope, &self.head)?.ok_or("the request is for nothing")?;
         Ok(self.authorizer.authorize(&self.scope, &access).await?)
     }
 

@@ -8,8 +8,8 @@ use crate::{
     access::Access,
     client::Client,
     commands::{
-        audit, certificates, completion, contexts, data_keys, issuers, keys, memories, policies, quotas, roles,
-        servers, signing_keys, tenants, tokens,
+        audit, certificates, completion, contexts, data_keys, issuers, keys, memories, policies, quotas,
+        roles, servers, signing_keys, tenants, tokens,
     },
     failure::{Failure, Result},
     output,

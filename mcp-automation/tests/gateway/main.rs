@@ -7,6 +7,7 @@ mod client;
 mod drain;
 #[path = "../support/mod.rs"]
 mod fleet_support;
+mod guards;
 mod legacy;
 mod modern;
 mod real;

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use mcp_automation::{
-    gateway::{Gateway, GatewayConfig},
+    gateway::{Gateway, GatewayConfig, Guards},
     protocol::{ProtocolVersion, ServerName},
     upstream::{Downstream, Notice, Reply, ServerInfo, Upstream, Upstreams},
 };
@@ -327,11 +327,23 @@ pub(crate) fn bench_with(config: GatewayConfig, servers: Vec<TestServer>) -> Ben
     bench
 }
 
+/// With guards, for acme.
+pub(crate) fn guarded_bench(config: GatewayConfig, guards: Guards, servers: Vec<TestServer>) -> Bench {
+    let bench = bench_of(config, guards);
+    bench.add("acme", servers);
+    bench
+}
+
 pub(crate) fn empty_bench(config: GatewayConfig) -> Bench {
+    bench_of(config, Guards::default())
+}
+
+fn bench_of(config: GatewayConfig, guards: Guards) -> Bench {
     let fleet = Arc::new(TestFleet::default());
     let clock = ManualClock::new(Timestamp::from_micros(1_000_000));
     let denials = Arc::new(Denials::default());
-    let gateway = Gateway::new(config, fleet.clone(), Arc::new(clock.clone()), denials.clone()).unwrap();
+    let (upstreams, time) = (fleet.clone(), Arc::new(clock.clone()));
+    let gateway = Gateway::guarded(config, upstreams, time, denials.clone(), guards).unwrap();
     Bench { gateway, fleet, clock, denials }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use mcp_core::{PlatformScope, Result, clock::Timestamp};
+use mcp_core::{PlatformScope, Result, clock::Timestamp, scope::TenantId};
 
 use super::{FamilyId, MAX_FAMILIES, RefreshStore, Rotated, StoredFamily, store::already_exists};
 

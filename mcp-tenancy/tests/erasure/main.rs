@@ -29,21 +29,21 @@ use mcp_tenancy::{
     token::TokenConfig,
 };
 
-pub const NOTE: Column = Column::new("note", "text");
+pub(crate) const NOTE: Column = Column::new("note", "text");
 
-pub fn admin() -> PlatformScope {
+pub(crate) fn admin() -> PlatformScope {
     PlatformScope::new(PrincipalId::parse("operator").unwrap(), "a test")
 }
 
-pub fn id(text: &str) -> TenantId {
+pub(crate) fn id(text: &str) -> TenantId {
     TenantId::parse(text).unwrap()
 }
 
-pub fn tokens() -> TokenConfig {
+pub(crate) fn tokens() -> TokenConfig {
     TokenConfig::new("https://platform.example", "https://platform.example/mcp")
 }
 
-pub fn scope(tenant: &TenantId) -> Scope {
+pub(crate) fn scope(tenant: &TenantId) -> Scope {
     let principal = Principal {
         id: PrincipalId::parse("user-1").unwrap(),
         kind: PrincipalKind::User,
@@ -54,7 +54,7 @@ pub fn scope(tenant: &TenantId) -> Scope {
 
 /// A part of the platform in a test that counts how often it was asked, and refuses the first time.
 #[derive(Debug, Default)]
-pub struct Fleet(std::sync::atomic::AtomicU32);
+pub(crate) struct Fleet(std::sync::atomic::AtomicU32);
 
 #[async_trait::async_trait]
 impl mcp_core::erase::TenantEraser for Fleet {
@@ -71,13 +71,13 @@ impl mcp_core::erase::TenantEraser for Fleet {
 }
 
 /// A replica that comes after one that died: the dead one's lease has run out.
-pub fn eraser(tenancy: &Tenancy) -> Eraser {
+pub(crate) fn eraser(tenancy: &Tenancy) -> Eraser {
     let leases = Arc::new(MemoryLeases::new(Arc::new(SystemClock)));
     Eraser::new(tenancy, leases, Vec::new(), ErasureConfig::default()).unwrap()
 }
 
 /// A tenant with something in every store of the tenancy; returns what it sealed.
-pub async fn fill(tenancy: &Tenancy, new: NewTenant) -> (Tenant, Sealed) {
+pub(crate) async fn fill(tenancy: &Tenancy, new: NewTenant) -> (Tenant, Sealed) {
     let tenant = tenancy.create_tenant(&admin(), new).await.unwrap();
     let of = &tenant.id;
     let key = NewApiKey::service(of.clone(), "ci", "robot", Permissions::parse(["tools:call"]).unwrap());
@@ -102,7 +102,7 @@ pub async fn fill(tenancy: &Tenancy, new: NewTenant) -> (Tenant, Sealed) {
 }
 
 /// What everybody sees of a tenant that was erased.
-pub async fn is_gone(tenancy: &Tenancy, tenant: &Tenant, sealed: &Sealed) {
+pub(crate) async fn is_gone(tenancy: &Tenancy, tenant: &Tenant, sealed: &Sealed) {
     let tombstone = tenancy.tenant(&admin(), &tenant.id).await.unwrap();
     assert_eq!((tombstone.status, tombstone.profile.name.as_str()), (TenantStatus::Erased, ""));
     assert!(!tenancy.directory().get(&tenant.id).unwrap().unwrap().is_open());
@@ -122,7 +122,7 @@ pub async fn is_gone(tenancy: &Tenancy, tenant: &Tenant, sealed: &Sealed) {
 }
 
 /// Rounds until the tenants are erased.
-pub async fn erase(eraser: &Eraser, tenants: &[&TenantId]) -> ErasureRound {
+pub(crate) async fn erase(eraser: &Eraser, tenants: &[&TenantId]) -> ErasureRound {
     let round = eraser.round().await.unwrap();
     assert!(round.leads);
     for tenant in tenants {

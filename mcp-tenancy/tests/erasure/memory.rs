@@ -1,7 +1,9 @@
 //! The workflow, where nothing is written to a disk.
 
-use super::*;
+use mcp_core::lease::Leases as _;
 use mcp_tenancy::TenancyDeps;
+
+use super::*;
 
 #[tokio::test]
 async fn everything_in_memory_goes_and_an_organisation_after_its_projects() {
@@ -56,10 +58,9 @@ async fn a_step_that_cannot_be_done_yet_is_done_later_and_those_before_it_once()
 
     let held = leases;
     let other = Eraser::new(&tenancy, held.clone(), vec![], ErasureConfig::default()).unwrap();
-    use mcp_core::lease::Leases as _;
-    let lease =
-        held.acquire(&admin(), mcp_tenancy::erasure::ERASER_LEASE, "another", Duration::from_secs(60));
-    lease.await.unwrap().unwrap();
+    let (scope, ttl) = (admin(), Duration::from_secs(60));
+    let lease = held.acquire(&scope, mcp_tenancy::erasure::ERASER_LEASE, "another", ttl).await;
+    assert!(lease.unwrap().is_some(), "the lease was not given back");
     assert!(!other.round().await.unwrap().leads, "two replicas erase");
     tenancy.shutdown().await;
 }

@@ -24,6 +24,20 @@ fn tenants_are_made_listed_suspended_and_resumed() {
 }
 
 #[test]
+fn tenants_are_deleted_listed_and_restored() {
+    let operator = &running().operator;
+    json(operator, &["tenants", "create", "org"]);
+    assert_eq!(json(operator, &["tenants", "create", "part", "--parent", "org"])["parent"], "org");
+    assert_eq!(json(operator, &["tenants", "delete", "org", "--grace-days", "3"])["status"], "deleting");
+    let listed = json(operator, &["tenants", "list", "--status", "deleting"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(json(operator, &["tenants", "list", "--parent", "org"])[0]["id"], "part");
+    let none = run(operator, &["tenants", "receipt", "org"]);
+    assert!(!none.status.success() && said(&none).contains("org"), "{none:?}");
+    assert_eq!(json(operator, &["tenants", "restore", "org"])["status"], "active");
+}
+
+#[test]
 fn trying_again_with_an_idempotency_key_makes_one_tenant() {
     let create = ["tenants", "create", "once", "--idempotency-key", "k1"];
     let first = json(&running().operator, &create);

@@ -39,6 +39,22 @@ fn tenants_are_created_listed_suspended_and_resumed() {
 }
 
 #[test]
+fn a_tenant_is_deleted_and_restored() {
+    let served = nothing_served();
+    served.command(&["tenant", "create", "acme"]);
+    assert_eq!(served.command(&["tenant", "create", "web", "--parent", "acme"])["parent"], "acme");
+    assert_eq!(served.command(&["tenant", "delete", "acme", "--grace-days", "3"])["status"], "deleting");
+    let token = refused(&served, &["token", "issue", "web"]);
+    assert!(token.contains("organisation") && token.contains("deleted"), "{token}");
+    let receipt = refused(&served, &["tenant", "receipt", "acme"]);
+    assert!(receipt.contains("acme"), "{receipt}");
+    assert_eq!(served.command(&["tenant", "restore", "acme"])["status"], "active");
+    served.command(&["token", "issue", "web"]);
+    let long = refused(&served, &["tenant", "delete", "acme", "--grace-days", "4000"]);
+    assert!(long.contains("3650 days"), "{long}");
+}
+
+#[test]
 fn the_same_idempotency_key_creates_a_tenant_once() {
     let served = nothing_served();
     let create = ["tenant", "create", "acme", "--idempotency-key", "k1"];

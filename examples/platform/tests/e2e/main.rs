@@ -30,3 +30,4 @@ mod releases;
 mod scripted;
 mod serving;
 mod support;
+mod tenants;

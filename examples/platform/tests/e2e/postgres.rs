@@ -5,13 +5,16 @@ use serde_json::json;
 
 use crate::support::{Served, fixture, processes};
 
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_of_every_isolation_mode_are_served_by_one_binary() {
     let database = PgTestDatabase::create().await.unwrap();
     let url = |url: &Option<mcp_core::key::Secret<String>>| url.as_ref().unwrap().expose().clone();
     let config = format!(
         "[database]\nbackend = \"postgres\"\nurl = {:?}\nowner_url = {:?}\nrelay_url = {:?}\n\
-         tenant_database_prefix = {:?}\ntier_isolation = {{ standard = \"row\", business = \"schema\", regulated = \"database\" }}\n",
+         tenant_database_prefix = {:?}\ntier_isolation = {{ standard = \"row\", business = \"schema\", regulated = \"database\" }}\n\
+         [tenants]\nerase_interval_seconds = 1\nsettle_seconds = 1\n",
         database.config.app.expose(),
         url(&database.config.owner),
         url(&database.config.relay),
@@ -43,6 +46,13 @@ async fn tenants_of_every_isolation_mode_are_served_by_one_binary() {
         assert!(plan.contains(&format!("of {tier}")), "{tier} recalls {plan}");
     }
     drop(clients);
+    for (tier, place) in [("standard", "rows"), ("business", "schema"), ("regulated", "database")] {
+        let tenant = format!("acme-{tier}");
+        served.command(&["tenant", "delete", &tenant, "--grace-days", "0"]);
+        processes::eventually(&format!("the {place} of {tenant} are not erased"), PATIENCE, || {
+            served.try_command(&["tenant", "receipt", &tenant]).status.success()
+        });
+    }
     assert!(served.stop().success());
     let report = served.command(&["audit", "verify"]);
     assert_eq!(report["intact"], true, "{report}");

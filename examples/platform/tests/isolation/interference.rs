@@ -25,7 +25,6 @@ const SEED: &str = "MCP_TEST_SEED";
 /// Runs this many sequences on one platform, each with two new tenants.
 fn observe(world: &World, runtime: &tokio::runtime::Runtime, cases: u32) -> Result<(), String> {
     let seed = seed();
-    println!("{SEED}={}", hex(&seed));
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let config = Config { cases, max_shrink_iters: 24, failure_persistence: None, ..Config::default() };
     let number = AtomicU32::new(0);
@@ -34,7 +33,9 @@ fn observe(world: &World, runtime: &tokio::runtime::Runtime, cases: u32) -> Resu
         runtime.block_on(one(world, case, &operations)).map_err(TestCaseError::fail)
     });
     ran.map_err(|error| match error {
-        TestError::Fail(reason, operations) => format!("{reason}\nafter {operations:#?}"),
+        TestError::Fail(reason, operations) => {
+            format!("{reason}\nwith {SEED}={}, after {operations:#?}", hex(&seed))
+        }
         TestError::Abort(reason) => reason.to_string(),
     })
 }

@@ -2,8 +2,8 @@
 
 mod audit;
 mod certificates;
-mod issuers;
 mod data_keys;
+mod issuers;
 mod keys;
 mod quotas;
 mod servers;
