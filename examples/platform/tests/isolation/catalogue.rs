@@ -181,3 +181,48 @@ async fn a_plan_made_as_one_tenant_shows_nothing_of_it_to_another() {
 async fn become_tenant(app: &mut PgConnection, tenant: &'static str) {
     query("SELECT set_config('app.tenant_id', $1, false)").bind(tenant).execute(app).await.unwrap();
 }
+
+/// Tables above tenants that name tenants: what is asked before it is known which tenant it is for. They are a set of
+/// their own, reached with a `PlatformScope`; a table that is a tenant's data does not belong there.
+const ABOVE_TENANTS: [&str; 18] = [
+    "api_key",
+    "audit",
+    "audit_checkpoint",
+    "audit_pending",
+    "audit_seal",
+    "certificate_identity",
+    "closed_placement",
+    "data_key",
+    "issuer",
+    "outbox",
+    "outbox_pending",
+    "outbox_published",
+    "placement",
+    "placement_region",
+    "quota_limit",
+    "refresh_family",
+    "signing_key",
+    "token_revocation",
+];
+
+#[tokio::test]
+async fn a_table_that_names_tenants_is_theirs_or_known_to_stand_above_them() {
+    let (database, administration, _directory) = migrated().await;
+    let mut admin = database.admin(None).await.unwrap();
+    let found: Vec<String> = query_scalar(
+        "SELECT n.nspname || '.' || c.relname FROM pg_attribute a
+         JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE a.attname IN ('tenant_id', 'tenant') AND NOT a.attisdropped AND c.relkind IN ('r', 'p')
+           AND NOT (c.relrowsecurity AND c.relforcerowsecurity) AND n.nspname NOT LIKE 'pg\\_%'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    let found: BTreeSet<_> = found.iter().map(String::as_str).collect();
+    let known = ABOVE_TENANTS.map(|table| format!("mcp_control.{table}"));
+    let known: BTreeSet<_> = known.iter().map(String::as_str).collect();
+    assert_eq!(found, known, "a table names tenants and does not force row-level security");
+    admin.close().await.unwrap();
+    administration.close().await;
+    database.destroy().await.unwrap();
+}

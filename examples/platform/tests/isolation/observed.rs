@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use mcp_core::{
     audit::{self, AuditQuery},
@@ -22,6 +23,10 @@ const OF_THE_TIME: [HeaderName; 3] = [
 ];
 /// In everything the observed tenant writes, and so in nothing that others may receive.
 pub(crate) const MARKER: &str = "<<only the observed>>";
+/// A policy in Cedar that leaves everything to permissions, and one that forbids a tool.
+pub(crate) const PERMIT: &str = "permit (principal, action, resource) when { context.permitted };";
+pub(crate) const FORBID: &str = "permit (principal, action, resource) when { context.permitted };\n\
+     forbid (principal, action == Mcp::Action::\"tools:call\", resource);";
 /// A context that nobody has.
 const NOBODYS: &str = "01890000-0000-7000-8000-000000000000";
 
@@ -68,6 +73,10 @@ pub(crate) struct Observed {
     pub(crate) memory: String,
     pub(crate) key: String,
     pub(crate) session: String,
+    /// A token of its own, its id, and the key that signed it.
+    token: String,
+    pub(crate) token_id: String,
+    pub(crate) signing_key: String,
     /// Ids of the other tenant, and its name.
     others: Others,
     /// Refusals of the tenant boundary and of permissions that it has met, each one record in its chain.
@@ -111,6 +120,13 @@ impl Observed {
         let key = caller.send(Call::post("/api/v1/keys", &key)).await;
         assert_eq!(key.status, StatusCode::CREATED, "{key:?}");
         let key = key.json()["id"].as_str().unwrap().to_owned();
+        let governed = caller.govern("editor", PERMIT).await;
+        assert_eq!(governed.status, StatusCode::OK, "{governed:?}");
+        let issued = caller.send(Call::post("/api/v1/auth/token", &json!({ "grant_type": "api_key" }))).await;
+        assert_eq!(issued.status, StatusCode::OK, "{issued:?}");
+        let token = issued.json()["access_token"].as_str().unwrap().to_owned();
+        let token_id = claim(&token, 1, "jti");
+        let signing_key = claim(&token, 0, "kid");
         let hello = json!({
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "0" },
         });
@@ -119,7 +135,18 @@ impl Observed {
         // The last change: once its event is published, all are.
         let appended = caller.send(appending(&context)).await;
         assert_eq!(appended.status, StatusCode::CREATED, "{appended:?}");
-        let observed = Self { caller, context, memory, key, session, others, refused: Default::default() };
+        let observed = Self {
+            caller,
+            context,
+            memory,
+            key,
+            session,
+            token,
+            token_id,
+            signing_key,
+            others,
+            refused: Default::default(),
+        };
         observed.published(world).await;
         observed
     }
@@ -135,6 +162,9 @@ impl Observed {
             let answer = self.ask(what, call).await?;
             view.push(Seen::of(what, &answer));
         }
+        let with_token = self.caller.send_as(&self.token, Call::get("/api/v1/contexts")).await;
+        with_token.limit.clone().map_err(|wrong| format!("its token: {wrong}"))?;
+        view.push(Seen::of("its token", &with_token));
         // Not this tenant's, but the answer to a stranger: it must not depend on what others do either.
         let stranger = self.caller.send_as("mcpk_of_nobody", Call::get("/api/v1/contexts")).await;
         view.push(Seen::of("a stranger", &stranger));
@@ -187,6 +217,8 @@ impl Observed {
         let contexts = "/api/v1/contexts";
         let stale = json!({ "data": { "x": 1 }, "expected_version": 1 });
         let recall = json!({ "namespace": "user/u1", "query": "window seats or peanuts" });
+        let question =
+            json!({ "action": "tools:call", "resource": { "type": "tool", "id": "fixture__echo" } });
         vec![
             ("contexts", Call::get(contexts)),
             ("contexts of a session", Call::get(format!("{contexts}?session_id=s1&limit=1"))),
@@ -204,6 +236,15 @@ impl Observed {
             ("the tenant", Call::get(format!("/api/v1/tenants/{}", self.caller.tenant))),
             ("another tenant", Call::get(format!("/api/v1/tenants/{tenant}"))),
             ("another tenant's header", Call::get(contexts).header("x-tenant-id", tenant)),
+            ("roles", Call::get("/api/v1/roles")),
+            ("its roles", Call::get("/api/v1/principals/robot/roles")),
+            ("policies", Call::get("/api/v1/policies")),
+            ("the active policy", Call::get("/api/v1/policies/active")),
+            ("a decision", Call::post("/api/v1/policies/decide", &question)),
+            ("quotas", Call::get("/api/v1/quotas")),
+            ("signing keys", Call::get("/api/v1/signing-keys")),
+            ("issuers", Call::get("/api/v1/issuers")),
+            ("certificates", Call::get("/api/v1/certificates")),
             ("servers", Call::get("/api/v1/servers")),
             ("events", Call::get("/api/v1/events")),
             ("models", Call::get("/v1/models")),
@@ -254,6 +295,12 @@ impl View {
         let changed = self.0.iter().zip(&later.0).find(|(before, after)| before != after);
         changed.map(|(before, after)| format!("{} was\n{before:?}\nand is\n{after:?}", before.what))
     }
+}
+
+/// A claim of a token: of its head (0) or its payload (1).
+fn claim(token: &str, part: usize, name: &str) -> String {
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(part).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&part).unwrap()[name].as_str().unwrap().to_owned()
 }
 
 fn creation() -> Call {

@@ -5,7 +5,7 @@ use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
 use crate::{
-    observed::{MARKER, Observed, Others},
+    observed::{FORBID, MARKER, Observed, Others, PERMIT},
     world::{Answer, Call, Caller},
 };
 
@@ -44,6 +44,13 @@ pub(crate) enum Operation {
         which: Index,
     },
     Tool(String),
+    /// Roles and policies; the policy may forbid a tool.
+    Govern {
+        forbid: bool,
+    },
+    /// Ends every token it has, and signs with another key from now on.
+    EndTokens,
+    RotateKey,
     /// Something of the observed tenant's, by its id.
     Reach(Reach),
     Malformed(Malformed),
@@ -59,6 +66,9 @@ pub(crate) enum Listed {
     Audit,
     Tools,
     Models,
+    Policies,
+    Roles,
+    Quotas,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +83,9 @@ pub(crate) enum Reach {
     NameTenant,
     UseSession,
     EndSession,
+    RevokeToken,
+    RemoveSigningKey,
+    GiveRole,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +111,9 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         Listed::Audit,
         Listed::Tools,
         Listed::Models,
+        Listed::Policies,
+        Listed::Roles,
+        Listed::Quotas,
     ]);
     let reach = prop::sample::select(vec![
         Reach::ReadContext,
@@ -110,6 +126,9 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         Reach::NameTenant,
         Reach::UseSession,
         Reach::EndSession,
+        Reach::RevokeToken,
+        Reach::RemoveSigningKey,
+        Reach::GiveRole,
     ]);
     let malformed = prop::sample::select(vec![
         Malformed::Json,
@@ -133,6 +152,9 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::MakeKey),
         1 => any::<Index>().prop_map(|which| Operation::RevokeKey { which }),
         3 => text().prop_map(Operation::Tool),
+        1 => any::<bool>().prop_map(|forbid| Operation::Govern { forbid }),
+        1 => Just(Operation::EndTokens),
+        1 => Just(Operation::RotateKey),
         8 => reach.prop_map(Operation::Reach),
         4 => malformed.prop_map(Operation::Malformed),
         1 => Just(Operation::Flood),
@@ -201,6 +223,13 @@ impl Actor {
                 let params = json!({ "name": "fixture__echo", "arguments": { "message": text } });
                 self.caller.send(Call::mcp("tools/call", params)).await
             }
+            Operation::Govern { forbid } => {
+                self.caller.govern("editor", if *forbid { FORBID } else { PERMIT }).await
+            }
+            Operation::EndTokens => {
+                self.caller.send(Call::post("/api/v1/tokens/revoke-all", &json!({}))).await
+            }
+            Operation::RotateKey => self.caller.send(Call::post("/api/v1/signing-keys", &json!({}))).await,
             Operation::Reach(reach) => self.caller.send(reaching(*reach, observed)).await,
             Operation::Malformed(malformed) => self.malformed(*malformed).await,
             Operation::Flood => {
@@ -262,6 +291,9 @@ fn list(listed: Listed) -> Call {
         Listed::Audit => Call::get("/api/v1/audit"),
         Listed::Tools => Call::mcp("tools/list", json!({})),
         Listed::Models => Call::get("/v1/models"),
+        Listed::Policies => Call::get("/api/v1/policies"),
+        Listed::Roles => Call::get("/api/v1/roles"),
+        Listed::Quotas => Call::get("/api/v1/quotas"),
     }
 }
 
@@ -280,6 +312,12 @@ fn reaching(reach: Reach, observed: &Observed) -> Call {
         Reach::ReadTenant => Call::get(format!("/api/v1/tenants/{}", observed.tenant())),
         Reach::NameTenant => Call::get("/api/v1/contexts").header("x-tenant-id", observed.tenant()),
         Reach::UseSession => Call::session(Some(&observed.session), "tools/list", &json!({})),
+        // Ids are looked up within one's own tenant: what has this id elsewhere must not end.
+        Reach::RevokeToken => Call::post("/api/v1/tokens/revoke", &json!({ "id": observed.token_id })),
+        Reach::RemoveSigningKey => {
+            Call::new(Method::DELETE, format!("/api/v1/signing-keys/{}", observed.signing_key))
+        }
+        Reach::GiveRole => Call::new(Method::PUT, "/api/v1/principals/robot/roles/editor"),
         Reach::EndSession => Call::new(Method::DELETE, "/mcp")
             .header("mcp-session-id", &observed.session)
             .header("mcp-protocol-version", "2025-11-25"),

@@ -223,7 +223,31 @@ impl Caller {
         self.send_as(&self.credential, call).await
     }
 
-    /// The same with another credential.
+    /// Gives the tenant a role, which its principal has, and a policy, which decides from now on. Returns the last
+    /// answer.
+    pub(crate) async fn govern(&self, role: &str, policy: &str) -> Answer {
+        let role = format!("/api/v1/roles/{role}");
+        let definition = json!({ "description": "May edit", "permissions": ["contexts:*"] });
+        self.send(Call::new(Method::PUT, role.clone()).body(definition.to_string())).await;
+        let held = role.replace("/roles/", "/principals/robot/roles/");
+        self.send(Call::new(Method::PUT, held)).await;
+        let draft = json!({ "language": "cedar", "text": policy });
+        let made = self.send(Call::post("/api/v1/policies", &draft)).await;
+        let version = match made.status {
+            StatusCode::CREATED => made.json()["version"].as_i64().unwrap(),
+            _ => return made,
+        };
+        self.send(Call::post(format!("/api/v1/policies/{version}/validate"), &json!({}))).await;
+        let active = self.send(Call::get("/api/v1/policies/active")).await;
+        let expected = match active.status {
+            StatusCode::OK => active.json()["version"].clone(),
+            _ => return active,
+        };
+        let activation = json!({ "version": version, "expected": expected });
+        self.send(Call::new(Method::PUT, "/api/v1/policies/active").body(activation.to_string())).await
+    }
+
+    /// Sends it with another credential.
     pub(crate) async fn send_as(&self, credential: &str, call: Call) -> Answer {
         let mut request = Request::builder()
             .method(call.method)
