@@ -77,7 +77,8 @@ async fn an_export_verifies_without_the_platform_and_goes_on_where_the_last_one_
     let events = entries(&operator.get("/operator/audit/export?format=ocsf").await);
     assert!(events.iter().all(|event| event["class_uid"].is_u64()), "{events:?}");
     let of_tenant = sealed(&operator, "/operator/tenants/acme/audit/export").await;
-    assert_eq!(of_tenant.body, acme.get("/audit/export").await.body);
+    // The chain may have grown in between.
+    assert!(acme.get("/audit/export").await.body.starts_with(&of_tenant.body));
     assert_eq!(operator.get("/operator/tenants/nobody/audit/export").await.status, StatusCode::NOT_FOUND);
     let narrow = served.command(&["key", "create", "acme", "--permission", "keys:read"]);
     let narrow =
