@@ -45,7 +45,7 @@ impl Operator<'_> {
                 return now;
             }
             assert!(tokio::time::Instant::now() < until, "it does not end: {now}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 }
