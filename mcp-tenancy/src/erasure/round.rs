@@ -51,10 +51,14 @@ impl Eraser {
                     }
                     Err(error) => {
                         // That it must wait for others is no fault.
-                        if error.kind() != ErrorKind::Unavailable {
+                        let waits = error.kind() == ErrorKind::Unavailable;
+                        let error = error.report();
+                        if waits {
+                            tracing::info!(tenant = %id, error, "a deleted tenant waits to be erased");
+                        } else {
                             metrics::counter!("mcp_tenant_erasure_errors_total").increment(1);
+                            tracing::warn!(tenant = %id, error, "a deleted tenant could not be erased; it is tried again");
                         }
-                        tracing::warn!(tenant = %id, error = error.report(), "a deleted tenant is erased later");
                         round.waiting.push(id);
                     }
                 }

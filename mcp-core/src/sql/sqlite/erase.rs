@@ -78,8 +78,8 @@ impl SqliteEraser {
         let (inner, place) = (self.kernel.0.clone(), place.clone());
         uncancelled(&self.kernel.0.context.tasks, "sql.erase", async move {
             let mut counted = Erased::default();
-            let file = inner.file_of(&place)?;
-            if place.mode == IsolationMode::Row || is_there(file).await? {
+            let there = is_there(inner.file_of(&place)?).await?;
+            if place.mode == IsolationMode::Row || there {
                 let db = inner.open_place(&place, false).await?;
                 let mut read = db.read().await?;
                 for table in tables(&mut read).await? {
@@ -88,7 +88,7 @@ impl SqliteEraser {
                 counted.last_link = chain_end(&mut read, &place.tenant).await?;
             }
             if place.mode == IsolationMode::Database {
-                counted.count("file", files(&inner, &place)?.len() as u64);
+                counted.count("file", u64::from(there));
             }
             let mut tx = inner.control.write().await?;
             for table in tables(&mut tx).await?.iter().filter(|table| !OUTLIVING.contains(&table.as_str())) {
