@@ -23,7 +23,7 @@ pub(crate) fn access_of(scope: &Scope, request: &Parts) -> Result<Option<Access>
     let (method, path) = (&request.method, request.uri.path());
     let Some((action, kind, id)) = asked(method, path) else { return Ok(None) };
     let resource = Resource::of(scope, kind, decoded(id)?)?;
-    let access = Access::new(Action::parse(action)?, resource);
+    let access = Access::new(Action::named(action)?, resource);
     Ok(Some(access.with("method", method.as_str()).with("path", path)))
 }
 

@@ -114,6 +114,9 @@ mod tests {
         let error = AllowByPermission.authorize(&may_not, &access(&may_not, CALL)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert_eq!(error.details(), [Detail::MissingScope { scope: "tools:call" }]);
+        let named = Action::named("tools:call").unwrap();
+        let error = AllowByPermission.authorize(&may_not, &access(&may_not, named)).await.unwrap_err();
+        assert_eq!(error.details(), [Detail::MissingScope { scope: "tools:call" }], "nothing to step up to");
         let parsed = Action::parse("tools:call").unwrap();
         let error = AllowByPermission.authorize(&may_not, &access(&may_not, parsed)).await.unwrap_err();
         assert!(error.message().contains("tools:call"));

@@ -32,6 +32,15 @@ impl Action {
         Self(Cow::Borrowed(text))
     }
 
+    /// An action that a program names: as [`parse`](Self::parse), with a [refusal](Self::missing) that says which
+    /// permission to ask for.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn named(text: &'static str) -> Result<Self> {
+        Self::parse(text).map(|_| Self(Cow::Borrowed(text)))
+    }
+
     /// Parses an action.
     ///
     /// # Errors

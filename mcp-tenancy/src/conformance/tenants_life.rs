@@ -277,6 +277,7 @@ pub(super) async fn lists_are_filtered(store: Store) -> Outcome {
         loop {
             let page = store.list(&scope, &filter, cursor.as_deref(), 2).await?;
             ensure(page.items.len() <= 2, "a page is over its limit")?;
+            ensure(seen.len() <= 7, format!("the list does not end with {filter:?}"))?;
             seen.extend(page.items.into_iter().map(|tenant| tenant.id.to_string()));
             cursor = page.next_cursor;
             if cursor.is_none() {

@@ -61,8 +61,16 @@ fn schemathesis_finds_nothing_with_a_tenants_key() {
 fn schemathesis_finds_nothing_with_an_operators_key() {
     let served = served();
     served.command(&["tenant", "create", "acme"]);
+    served.command(&["tenant", "create", "spare"]);
     let key = served.operator_key();
-    parameters(&served, &[(r"^/api/v1/operator/tenants/\{tenant\}", ".", "tenant", "acme")]);
+    parameters(
+        &served,
+        &[
+            (r"^/api/v1/operator/tenants/\{tenant\}", "^(GET|POST|PUT|PATCH)$", "tenant", "acme"),
+            (r"^/api/v1/operator/tenants/\{tenant\}/", "^DELETE$", "tenant", "acme"),
+            (r"^/api/v1/operator/tenants/\{tenant\}$", "^DELETE$", "tenant", "spare"),
+        ],
+    );
     passed(&schemathesis(&served, key.expose(), &["--include-path-regex", "^/api/v1/operator/"]));
 }
 

@@ -215,3 +215,53 @@ async fn a_role_counts_for_credentials_that_use_roles_alone() {
     assert_eq!(taken.status, StatusCode::NO_CONTENT);
     assert_eq!(with_roles.get("/contexts").await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_policy_agent_stands_above_tenants_policies_and_lets_nobody_in_while_it_is_away() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let decide = async |axum::Json(asked): axum::Json<Value>| {
+        let is_audit = asked["input"]["resource"]["type"] == "audit_log";
+        axum::Json(
+            json!({ "result": { "allow": true, "deny": if is_audit { json!(["not the log"]) } else { json!([]) } } }),
+        )
+    };
+    let opa = axum::Router::new().route("/v1/data/tenants/acme/authz", axum::routing::post(decide));
+    // On a runtime of its own, with which its open connections go too.
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let listener = listener.into_std().unwrap();
+    let of_opa = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tokio::select! {
+                _ = axum::serve(listener, opa).into_future() => {}
+                _ = stopped => {}
+            }
+        });
+    });
+    let config = format!(
+        "[policy]\nopa_url = \"http://{address}\"\nopa_path = \"tenants/{{tenant}}/authz\"\nopa_remember_seconds = 0\n"
+    );
+    let served = Served::start(&json!({}), &config);
+    served.tenant("acme");
+    let boss = Caller::new(&served, &key(&served, "ann", &["*"]));
+    let narrow = Caller::new(&served, &key(&served, "bob", &["keys:read"]));
+    assert_eq!(boss.get("/contexts").await.status, StatusCode::OK);
+    assert_eq!(boss.get("/audit").await.status, StatusCode::FORBIDDEN);
+    // What it allows, permissions must allow too.
+    assert_eq!(narrow.get("/contexts").await.status, StatusCode::FORBIDDEN);
+    let ready = async || {
+        Attempt::new(Method::GET, &format!("{}/ready", served.operations)).send().await.json()["opa"].clone()
+    };
+    assert_eq!(ready().await["state"], "up");
+
+    drop(stop);
+    of_opa.join().unwrap();
+    let began = Instant::now();
+    while boss.get("/contexts").await.status != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(began.elapsed() < Duration::from_secs(10), "callers get in while it is away");
+    }
+    let away = ready().await;
+    assert!(away["state"] == "away" && away["reason"].is_string(), "{away}");
+}

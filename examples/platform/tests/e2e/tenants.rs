@@ -72,7 +72,7 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
     let (acme, web, globex) =
         (operator.key("acme").await, operator.key("acme-web").await, operator.key("globex").await);
     let call = |key: &str, method: Method, path: &str| {
-        let body = if method == Method::POST { "{}" } else { "" };
+        let body = if method == Method::POST { r#"{"data":{"conversation_history":[]}}"# } else { "" };
         Attempt::new(method, &served.api(path)).bearer(key).body(body).send()
     };
     for key in [&acme, &web, &globex] {
