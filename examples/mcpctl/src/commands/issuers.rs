@@ -42,7 +42,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// Its URL, the `iss` of its tokens, letter by letter.
-    url: String,
+    #[arg(value_name = "URL")]
+    issuer_url: String,
     /// Its id, with an operator's key: 1 to 32 of a-z, 0-9 and '-'. That of a tenant's issuer is made up.
     #[arg(long)]
     id: Option<String>,
@@ -174,7 +175,7 @@ impl Add {
         if !self.ceiling.is_empty() {
             claims["ceiling"] = json!(self.ceiling);
         }
-        json!({ "url": self.url, "audiences": self.audiences, "check": check, "claims": claims })
+        json!({ "url": self.issuer_url, "audiences": self.audiences, "check": check, "claims": claims })
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) enum Command {
     /// Show one version with its text.
     Show {
         /// The version's number.
+        #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
     },
     /// Keep a new version, as a draft.
@@ -26,11 +27,13 @@ pub(crate) enum Command {
     /// Compile a version and note that it is valid; errors name line and column.
     Validate {
         /// The version's number.
+        #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
     },
     /// Try a version on what was asked lately; changes nothing.
     DryRun {
         /// The version's number.
+        #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
     },
     /// Print the number of the version that decides, 0 for none.
@@ -38,6 +41,7 @@ pub(crate) enum Command {
     /// Let a validated version decide, an earlier one too, or 0 for none.
     Activate {
         /// The version's number.
+        #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
         /// The version that decides now; looked up where it is not given.
         #[arg(long, value_name = "VERSION")]

@@ -199,7 +199,7 @@ mod tests {
                 "need TLS",
             ),
             (Some("[server]\nclient_certificates = \"maybe\"\n"), vec![], "`off`"),
-            (Some("[auth]\ntoken_algorithm = \"HS256\"\n"), vec![], "EdDSA"),
+            (Some("[auth]\ntoken_algorithm = \"HS256\"\n"), vec![], "did you mean `RS256`?"),
             (Some("[auth]\nscopes = [\"all\"]\n"), vec![], "test.toml:2:"),
             (Some("[database]\nbackend = \"postgres\"\n"), vec![], "needs database.url"),
             (Some("[[providers]]\nbase_ulr = \"x\"\n"), vec![], "did you mean `base_url`?"),
