@@ -9,8 +9,6 @@ use crate::sh::{self, Context, Failure, Result};
 const VERSION: &str = "0.13.2";
 /// The targets: a module of `fuzz/src` and a folder of `fuzz/seeds` each.
 const TARGETS: [&str; 5] = ["token", "header", "policy", "config", "tenants"];
-/// How long each runs within `test`.
-pub(crate) const SHORT: u32 = 5;
 /// An input that takes longer than this has been found slow, which is a failure.
 const SLOW_SECONDS: u32 = 25;
 /// Longest input: what is large is bounded before it is read.

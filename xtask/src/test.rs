@@ -6,7 +6,7 @@ use crate::conformance::{self, Programs};
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{bindings, deny, diagrams, fuzz, lint, model, tools};
+use crate::{bindings, deny, diagrams, lint, model, tools};
 
 /// Runs every step and prints their times.
 ///
@@ -36,7 +36,6 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     steps.run("python", || bindings::python(&tools, &models, &programs))?;
     steps.run("node", || bindings::node(&tools, &models, &programs))?;
     steps.run("conformance", || conformance::run(&programs, false))?;
-    steps.run("fuzzing", || fuzz::run(None, fuzz::SHORT, false))?;
     steps.run("dependencies", deny::offline)
 }
 

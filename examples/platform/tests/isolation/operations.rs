@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// Requests of a flood: more than the limit lets through at once.
-pub(crate) const FLOOD: usize = 160;
+pub(crate) const FLOOD: usize = 100;
 /// Requests a minute of the tenant that acts.
-pub(crate) const LIMIT: u32 = 120;
+pub(crate) const LIMIT: u32 = 90;
 
 /// One operation of the tenant that acts.
 #[derive(Debug, Clone)]
