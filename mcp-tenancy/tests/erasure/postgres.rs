@@ -217,12 +217,12 @@ async fn cut_anywhere(mode: IsolationMode, stride: usize) {
 
 #[tokio::test]
 async fn an_erasure_cut_anywhere_is_gone_on_with_in_mode_row() {
-    cut_anywhere(IsolationMode::Row, 5).await;
+    cut_anywhere(IsolationMode::Row, 41).await;
 }
 
 #[tokio::test]
 async fn an_erasure_cut_anywhere_is_gone_on_with_in_mode_database() {
-    cut_anywhere(IsolationMode::Database, 9).await;
+    cut_anywhere(IsolationMode::Database, 73).await;
 }
 
 #[tokio::test]
