@@ -5,6 +5,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
+// Nobody reads standard output behind the first line, and a write there would end the process.
+console.info = console.error;
 // The package is in the folder of the test tools, not beside this file.
 const require = createRequire(pathToFileURL(`${process.argv[2]}/package.json`));
 const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')));
