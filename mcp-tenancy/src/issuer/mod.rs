@@ -4,6 +4,8 @@
 //! tenant. What its tokens are worth is in its [`IssuerSpec`]; who checks them is in `foreign` (feature `issuers`).
 
 mod claims;
+#[cfg(feature = "issuers")]
+mod granted;
 mod id;
 mod memory;
 mod model;

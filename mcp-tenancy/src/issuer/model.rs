@@ -115,6 +115,7 @@ impl TokenCheck {
     }
 
     /// The name in the database.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Jwt { .. } => "jwt",

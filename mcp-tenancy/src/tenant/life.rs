@@ -6,6 +6,10 @@ use mcp_core::{Error, ErrorKind, Result, clock::Timestamp, scope::TenantId};
 use super::{Deletion, NewTenant, Tenant, TenantLimits, TenantProfile, TenantStatus};
 
 /// A step in words: its operation, the audit record's verb and the event's.
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(dead_code, reason = "stores in memory keep neither records nor events")
+)]
 pub(super) struct Words {
     pub(super) operation: &'static str,
     pub(super) verb: &'static str,

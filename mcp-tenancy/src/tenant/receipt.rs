@@ -1,5 +1,6 @@
 //! What is left to show of a tenant that was erased.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 use aws_lc_rs::digest::{SHA256, digest};
 use mcp_core::{
     Error, ErrorKind, Result,
@@ -80,6 +81,7 @@ impl ErasureReceipt {
 }
 
 /// The SHA-256 of a receipt's text, in hexadecimal digits: what the platform's audit chain says of it.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) fn fingerprint(text: &str) -> String {
     digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
