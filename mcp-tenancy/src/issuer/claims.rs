@@ -69,3 +69,22 @@ impl ClaimMapping {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_have_bounds() {
+        assert_eq!(ClaimMapping::default().complaint(), None);
+        let many = vec!["x".to_owned(); MAX_PERMISSION_CLAIMS + 1];
+        for bad in [
+            ClaimMapping { subject: String::new(), ..ClaimMapping::default() },
+            ClaimMapping { tenant: Some("/".to_owned()), ..ClaimMapping::default() },
+            ClaimMapping { permissions: many, ..ClaimMapping::default() },
+            ClaimMapping { subject: "x".repeat(MAX_CLAIM_LEN + 1), ..ClaimMapping::default() },
+        ] {
+            assert!(bad.complaint().is_some(), "{bad:?}");
+        }
+    }
+}
