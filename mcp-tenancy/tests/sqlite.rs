@@ -310,6 +310,7 @@ async fn grants_outlive_the_process_and_nothing_of_their_secrets_is_stored() {
         "tenant.create",
         "key.create",
         "key.rotate",
+        "data_key.create",
         "signing_key.create",
         "token.issue",
         "refresh_family.create",
