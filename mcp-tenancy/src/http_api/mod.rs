@@ -1,6 +1,6 @@
 //! What everybody may ask: public keys, who issues tokens, and tokens for credentials.
 //!
-//! [`routes`] authenticates by itself where it must, so it belongs beside the stack of tenants, behind the same
+//! [`routes()`] authenticates by itself where it must, so it belongs beside the stack of tenants, behind the same
 //! outer layers: request id, trace, [`RescueLayer`](mcp_core::layer::RescueLayer), load shed, deadline,
 //! concurrency.
 //!
