@@ -6,6 +6,7 @@ use axum::{Extension, extract::State};
 use http::{HeaderMap, HeaderName, StatusCode};
 use mcp_core::{
     Error, ErrorKind, PlatformScope, Result, Scope,
+    error::Detail,
     http_api::{ApiError, Body, Json, Listing, Path, Query, deny, require},
     key::Secret,
 };
@@ -166,8 +167,7 @@ pub(super) async fn replace(
         let error = Error::permission_denied("issuer.put", message);
         return Err(deny(&*platform.denials(), &scope, &resource, error));
     }
-    // Whose it is was read at this version: a change in between is a conflict.
-    let version = expected_version(&headers)?.unwrap_or(stored.version);
+    let version = version_read(&stored, &headers)?;
     let new = NewIssuer { id, spec, secret: new.secret, expected_version: Some(version) };
     Ok(tagged(platform.tenancy().put_issuer(&above, new).await?))
 }
@@ -191,8 +191,19 @@ pub(super) async fn remove(
     require(&*platform.denials(), &scope, "issuers:write", &format!("issuer/{issuer}"))?;
     let (above, id) = (on_behalf_of(&scope, "removes an issuer")?, parse(&issuer)?);
     let stored = own(&platform, &above, &scope, &id).await?;
-    let version = expected_version(&headers)?.unwrap_or(stored.version);
+    let version = version_read(&stored, &headers)?;
     Ok(Json(platform.tenancy().remove_issuer(&above, &id, version).await?))
+}
+
+/// The version that a change is made to: only of that one is it known whose it is, so a change in between is a
+/// conflict, whatever version the caller names.
+fn version_read(stored: &Issuer, headers: &HeaderMap) -> Result<i64> {
+    let current = stored.version;
+    if expected_version(headers)?.is_none_or(|wanted| wanted == current) {
+        return Ok(current);
+    }
+    let message = format!("the issuer has changed; it now has version {current}");
+    Err(Error::new(ErrorKind::Conflict, "issuer.put", message).with_detail(Detail::Conflict { current }))
 }
 
 impl TenantIssuerSpec {
