@@ -109,10 +109,10 @@ enum Bench {
     Context,
     /// Batches of texts through MiniLM, beside ONNX Runtime.
     Inference,
-    /// Tokens, layers, limits and keys beside the libraries called bare; a noisy neighbour.
-    Tenancy,
     /// A call from Python and from Node, beside the same call from Rust.
     Bindings,
+    /// Tokens, layers, limits and keys beside the libraries called bare; a noisy neighbour.
+    Tenancy,
 }
 
 /// The processes that a bench starts of this program.
@@ -154,11 +154,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
             None => {
                 let seconds = Duration::try_from_secs_f64(cli.seconds)?;
                 let benches = cli.bench.map_or_else(|| Bench::value_variants().to_vec(), |bench| vec![bench]);
-                let mut rows = Vec::new();
                 for bench in benches {
-                    rows.extend(cli.needs.run(bench, seconds).await?);
+                    // As each ends: one that fails loses nothing of those before.
+                    row::print(&cli.needs.run(bench, seconds).await?, cli.json)?;
                 }
-                Ok(row::print(&rows, cli.json)?)
+                Ok(())
             }
         }
     })
