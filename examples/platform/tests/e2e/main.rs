@@ -18,9 +18,11 @@ mod isolation;
 mod issuers;
 mod kill;
 mod kill_audit;
+mod logs;
 mod memories;
 mod openapi;
 mod operators;
+mod outages;
 mod policies;
 mod postgres;
 mod readme;
@@ -31,3 +33,6 @@ mod scripted;
 mod serving;
 mod support;
 mod tenants;
+#[path = "../../../../mcp-core/tests/transit/server.rs"]
+mod transit;
+mod vault;
