@@ -41,7 +41,7 @@ impl World {
     fn start(config: &str) -> Self {
         let mut served = Served::prepare(&json!({}), config);
         std::fs::write(served.path().join("vault.token"), TOKEN).unwrap();
-        served.run();
+        served.run_logged(&[]);
         served.command(&["tenant", "create", "acme", "--requests-per-minute", "1000000"]);
         let key = served.command(&["key", "create", "acme", "--permission", "*"]);
         let key = Secret::new(key["key"].as_str().unwrap().to_owned());
@@ -211,30 +211,42 @@ async fn a_vault_that_refuses_closes_what_is_open_and_a_renewed_token_opens_it_w
     let vault = FakeVault::start(false).await;
     let world = World::start(&settings(&vault, ""));
     let renew = |token: &str| std::fs::write(world.served.path().join("vault.token"), token).unwrap();
-    let closes = async || {
+    let closes = async |status: StatusCode| {
         until("what was open closes", async || !world.grant().await.status.is_success()).await;
+        // What the vault says of the platform is no matter of who asks for a token.
+        let refused = world.grant().await;
+        let said = String::from_utf8_lossy(&refused.body);
+        assert!(refused.status == status && !said.contains("vault refuses"), "{refused:?}");
         assert_eq!(world.state().await, "refusing");
         assert!(metrics(&world.served).await.contains("mcp_key_vault_up 0"));
     };
     world.works().await;
     vault.renew_token("hvs.second");
-    closes().await;
+    closes(StatusCode::SERVICE_UNAVAILABLE).await;
     // A refusal is no outage: nothing is held.
     let figures = metrics(&world.served).await;
     assert!(!figures.contains("mcp_data_keys_held_total"), "{figures}");
     renew("hvs.second\n");
     world.works().await;
 
-    for mood in [Mood::Forbids, Mood::NoSuchKey] {
+    for (mood, status) in
+        [(Mood::Forbids, StatusCode::SERVICE_UNAVAILABLE), (Mood::NoSuchKey, StatusCode::NOT_FOUND)]
+    {
         vault.becomes(mood);
-        closes().await;
+        closes(status).await;
         vault.becomes(Mood::Well);
         world.works().await;
     }
     // What is no token is not taken in place of one that is.
-    renew("");
-    renew("two\nlines");
-    world.works().await;
+    for none in ["", "two\nlines"] {
+        let before = world.served.log().matches("was not read again").count();
+        renew(none);
+        until("the file is read again", async || {
+            world.served.log().matches("was not read again").count() > before
+        })
+        .await;
+        world.works().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
