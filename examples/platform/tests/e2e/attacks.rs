@@ -98,7 +98,8 @@ async fn local_rce_no_url_name_or_value_of_a_stranger_reaches_a_shell() {
     // Arguments and environments are values and nothing else.
     for text in &hostile {
         let echoed = call("calm__echo", json!({ "message": text })).await;
-        assert_eq!(echoed.json()["result"]["content"][0]["text"], text.as_str(), "{echoed:?}");
+        let message = &echoed.json()["result"]["structuredContent"]["message"];
+        assert_eq!(message, text.as_str(), "{echoed:?}");
         if text.contains('\n') {
             continue;
         }
