@@ -134,13 +134,13 @@ async fn a_deletion_elsewhere_refuses_every_grant_within_a_second() {
     let elsewhere = world.other_replica().await;
     let day = Duration::from_secs(24 * 3600);
     elsewhere.delete_tenant(&world.admin, &tenant("acme"), day).await.unwrap();
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     for credential in credentials {
         assert_eq!(world.send_bearer(credential).await.status(), StatusCode::FORBIDDEN);
     }
     assert_eq!(world.send_bearer(&world.token("beta").await).await.status(), StatusCode::OK);
     elsewhere.restore_tenant(&world.admin, &tenant("acme")).await.unwrap();
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     for credential in credentials {
         assert_eq!(world.send_bearer(credential).await.status(), StatusCode::OK);
     }
