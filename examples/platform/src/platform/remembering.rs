@@ -26,6 +26,7 @@ use crate::config::Config;
 pub(super) struct Remembering {
     contexts: Arc<dyn ContextStore>,
     memories: Arc<Memories>,
+    index: Arc<LocalVectorIndex>,
     feed: Arc<dyn EventFeed>,
     bus: Arc<dyn EventBus>,
     relay: OutboxRelay,
@@ -68,7 +69,8 @@ impl Remembering {
             OutboxRelay::start(database.outbox(), Arc::clone(&bus), database.leases(), clock, relaying)?;
         Ok(Self {
             contexts: database.contexts(limits),
-            memories: Arc::new(Memories::new(database.memories(), embedder, index)),
+            memories: Arc::new(Memories::new(database.memories(), embedder, Arc::clone(&index) as _)),
+            index,
             feed: database.feed(),
             bus,
             relay,
@@ -101,6 +103,11 @@ impl Remembering {
 
     pub(super) fn memories(&self) -> Arc<Memories> {
         Arc::clone(&self.memories)
+    }
+
+    /// What holds the vectors of memories, which must not outlive their tenant.
+    pub(super) fn index(&self) -> Arc<LocalVectorIndex> {
+        Arc::clone(&self.index)
     }
 
     pub(super) fn feed(&self) -> Arc<dyn EventFeed> {
