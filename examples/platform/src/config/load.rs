@@ -132,6 +132,7 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
         config.limits.check()?;
         config.policy.check()?;
         config.vault.check()?;
+        config.pii.check()?;
         config.audit.syslog.check()?;
         return Ok(config);
     };
@@ -218,6 +219,8 @@ mod tests {
             (Some("[vault]\nearlier = \"master_key\"\n"), vec![], "set it to \"none\""),
             (Some("[audit.syslog]\naddress = \"siem:6514\"\n"), vec![], "needs audit.syslog.ca"),
             (Some("[pii]\ntool_results = \"masked\"\n"), vec![], "did you mean `mask`?"),
+            (Some("[pii]\ncontexts = \"hash\"\n"), vec![], "needs pii.hash_key_file"),
+            (Some("[pii]\ntenants = { acme = \"hash\" }\n"), vec![], "needs pii.hash_key_file"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.message().contains(wanted), "{wanted:?} not in {error}");

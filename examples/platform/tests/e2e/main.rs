@@ -21,6 +21,7 @@ mod kill_audit;
 mod memories;
 mod openapi;
 mod operators;
+mod personal;
 mod policies;
 mod postgres;
 mod readme;
