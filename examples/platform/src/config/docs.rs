@@ -284,11 +284,20 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("vault.key", "transit: name of the wrapping key."),
     ("vault.namespace", "transit: namespace, for Vault Enterprise. Empty: none."),
     ("vault.token", "transit: `${VARIABLE}`, the environment variable with the token. Empty: none."),
-    ("vault.token_file", "transit: file with the token, in place of token; read again every minute."),
+    ("vault.token_file", "transit: file with the token, in place of token; read again every five seconds."),
     (
         "vault.ca",
         "transit: PEM file with the certificates that vouch for it. Empty: those of the public web.",
     ),
+    (
+        "vault.ttl_seconds",
+        "How long an open data key is used before the vault is asked again: a refusal there takes as long.",
+    ),
+    (
+        "vault.hold_seconds",
+        "How long an open data key goes on while the vault is away; then what it seals is closed.",
+    ),
+    ("vault.timeout_millis", "Longest wait for an answer of the vault; then it counts as away."),
 ];
 
 /// The meaning of one setting.
