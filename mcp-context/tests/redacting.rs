@@ -15,6 +15,7 @@ use mcp_context::{
         RedactingContextStore, Role,
     },
     memory::{Memories, Namespace, NewMemory, Recall, ReferenceMemoryStore},
+    vector::{LocalConfig, LocalVectorIndex},
 };
 use mcp_core::{
     Error, ErrorKind, Result, Scope,
@@ -24,8 +25,6 @@ use mcp_core::{
     redact::{PiiKind, PiiSpan, Placeholders, Redacted, Redactor},
 };
 use serde_json::{Map, Value, json};
-
-mod indexes;
 
 const ADDRESS: &str = "ada@example.com";
 const CARD: &str = "4111 1111 1111 1111";
@@ -188,8 +187,9 @@ impl Embedder for Listening {
 async fn memories_and_what_recalls_them_are_redacted_before_a_model_or_a_store_sees_them() {
     let (embedder, scope) = (Arc::new(Listening::default()), scope_of("acme").unwrap());
     let store = Arc::new(ReferenceMemoryStore::default());
+    let index = LocalVectorIndex::exact(LocalConfig::default()).unwrap();
     let memories =
-        Memories::new(store, Some(embedder.clone()), indexes::exact()).with_redactor(Arc::new(Strict));
+        Memories::new(store, Some(embedder.clone()), Arc::new(index)).with_redactor(Arc::new(Strict));
     let namespace = Namespace::parse("user/u").unwrap();
     let new = |text: &str, metadata: Value| NewMemory {
         namespace: namespace.clone(),

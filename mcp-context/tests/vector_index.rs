@@ -173,7 +173,7 @@ fn of_users(user: usize) -> Space {
     Space { namespace, model: "m".to_owned(), dimensions: 2 }
 }
 
-async fn build(index: &LocalVectorIndex, scope: &Scope, space: &Space) {
+async fn hold(index: &LocalVectorIndex, scope: &Scope, space: &Space) {
     let added = vec![Vector { id: MemoryId::generate(), numbers: vec![1.0, 0.0] }];
     let changes = Changes { since: None, until: 1, added, removed: Vec::new() };
     index.apply(scope, space, changes).await.unwrap();
@@ -193,8 +193,8 @@ async fn a_tenant_that_is_closed_loses_its_indexes_in_every_replica_and_gets_non
         .collect();
     for (index, _) in &replicas {
         for scope in [&acme, &globex] {
-            build(index, scope, &of_users(1)).await;
-            build(index, scope, &of_users(2)).await;
+            hold(index, scope, &of_users(1)).await;
+            hold(index, scope, &of_users(2)).await;
         }
     }
     sender.send_replace([acme.tenant().clone()].into());
@@ -207,12 +207,12 @@ async fn a_tenant_that_is_closed_loses_its_indexes_in_every_replica_and_gets_non
             assert_eq!(index.version(&globex, &of_users(user)).await.unwrap(), Some(1));
         }
         // As by a recall that began before.
-        build(index, &acme, &of_users(1)).await;
+        hold(index, &acme, &of_users(1)).await;
         assert_eq!(index.version(&acme, &of_users(1)).await.unwrap(), None);
     }
     sender.send_replace(HashSet::new());
     for (index, _) in &replicas {
-        build(index, &acme, &of_users(1)).await;
+        hold(index, &acme, &of_users(1)).await;
         assert_eq!(index.version(&acme, &of_users(1)).await.unwrap(), Some(1));
     }
     drop(sender);
@@ -226,8 +226,8 @@ async fn erasing_a_tenant_takes_its_indexes_and_no_other_and_may_be_repeated() {
     let (acme, globex) = (scope_of("acme").unwrap(), scope_of("globex").unwrap());
     let index = LocalVectorIndex::exact(LocalConfig::default()).unwrap();
     for scope in [&acme, &globex] {
-        build(&index, scope, &of_users(1)).await;
-        build(&index, scope, &of_users(2)).await;
+        hold(&index, scope, &of_users(1)).await;
+        hold(&index, scope, &of_users(2)).await;
     }
     let operator = platform().unwrap();
     assert_eq!(index.erase(&operator, acme.tenant()).await.unwrap().counts["vector_index"], 2);
