@@ -235,8 +235,12 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "pii.tool_results",
         "What becomes of personal data and secrets in what servers answer: `off`, `mask`, `hash` or `refuse`.",
     ),
+    (
+        "pii.contexts",
+        "The same in contexts and memories, before they are stored; what is there already stays.",
+    ),
     ("pii.logs", "The same in the platform's log; `refuse` withholds the line."),
-    ("pii.tenants", "pii.tool_results of single tenants: `acme = \"hash\"`."),
+    ("pii.tenants", "Both pii.tool_results and pii.contexts of single tenants: `acme = \"hash\"`."),
     (
         "pii.hash_key_file",
         "File with the key of hashes, the base64 of 32 bytes, the same for all replicas. Empty: a new one at each start.",

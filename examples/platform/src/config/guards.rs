@@ -276,14 +276,29 @@ impl Syslog {
     }
 }
 
-/// Personal data and secrets, in what servers answer and in the log.
+/// Personal data and secrets, in what servers answer, in what is stored and in the log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pii {
     pub tool_results: PiiMode,
+    pub contexts: PiiMode,
     pub logs: PiiMode,
     pub tenants: BTreeMap<String, PiiMode>,
     pub hash_key_file: PathBuf,
+}
+
+impl Pii {
+    pub(super) fn check(&self) -> Result<()> {
+        let hashes =
+            std::iter::once(&self.contexts).chain(self.tenants.values()).any(|mode| *mode == PiiMode::Hash);
+        match hashes && self.hash_key_file.as_os_str().is_empty() {
+            true => Err(refused(
+                "\"hash\" in pii.contexts and pii.tenants needs pii.hash_key_file: what is stored must be hashed alike \
+                 by every replica, and after a restart",
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What becomes of personal data.

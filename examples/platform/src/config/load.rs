@@ -132,6 +132,7 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
         config.limits.check()?;
         config.policy.check()?;
         config.vault.check()?;
+        config.pii.check()?;
         config.audit.syslog.check()?;
         return Ok(config);
     };
@@ -220,6 +221,8 @@ mod tests {
             (Some("[vault]\nhold_seconds = 59\n"), vec![], "vault.hold_seconds must not be below"),
             (Some("[audit.syslog]\naddress = \"siem:6514\"\n"), vec![], "needs audit.syslog.ca"),
             (Some("[pii]\ntool_results = \"masked\"\n"), vec![], "did you mean `mask`?"),
+            (Some("[pii]\ncontexts = \"hash\"\n"), vec![], "needs pii.hash_key_file"),
+            (Some("[pii]\ntenants = { acme = \"hash\" }\n"), vec![], "needs pii.hash_key_file"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.message().contains(wanted), "{wanted:?} not in {error}");

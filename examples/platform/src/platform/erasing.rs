@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mcp_automation::fleet::{Fleet, ServerState};
+use mcp_context::vector::LocalVectorIndex;
 use mcp_core::{
     Error, PlatformScope, Result,
     erase::{Erased, TenantEraser},
@@ -17,13 +18,18 @@ use mcp_tenancy::{
 use super::Administration;
 use crate::config::Config;
 
-/// What erases tenants, and what it begins with: their servers.
-pub(super) fn eraser(config: &Config, administration: &Administration, fleet: &Arc<Fleet>) -> Result<Eraser> {
+/// What erases tenants, and what it begins with: their servers, and what is held in memory for them.
+pub(super) fn eraser(
+    config: &Config,
+    administration: &Administration,
+    fleet: &Arc<Fleet>,
+    index: Arc<LocalVectorIndex>,
+) -> Result<Eraser> {
     let tenancy = administration.tenancy();
     let servers = Servers { fleet: Arc::clone(fleet), directory: Arc::clone(tenancy.directory()) };
     let interval = Duration::from_secs(config.tenants.erase_interval_seconds);
     let settings = ErasureConfig { interval, ..ErasureConfig::default() };
-    Eraser::new(tenancy, administration.leases(), vec![Arc::new(servers)], settings)
+    Eraser::new(tenancy, administration.leases(), vec![Arc::new(servers), index], settings)
 }
 
 /// The servers that run for a tenant in this process. Every replica stops its own once it hears that the tenant is

@@ -24,6 +24,7 @@ mod memories;
 mod openapi;
 mod operators;
 mod outages;
+mod personal;
 mod policies;
 mod postgres;
 mod readme;
