@@ -122,7 +122,8 @@ impl Platform {
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
         let closing = close_suspended(administration.tenancy(), Arc::clone(&fleet))?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(closing));
-        let (eraser, until) = (erasing::eraser(&config, &administration, &fleet)?, stop.clone());
+        let eraser = erasing::eraser(&config, &administration, &fleet, policies.authorization())?;
+        let until = stop.clone();
         tasks.spawn(async move { eraser.run(until).await });
         if let Some(token) = administration.vault_token() {
             tasks.spawn(stop.clone().run_until_cancelled_owned(token.follow()));

@@ -1,18 +1,21 @@
 //! The life of tenants, as operators and tenants meet it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Served,
+    Served, files_with,
     http::{Answer, Attempt},
     processes::eventually,
 };
 
 const CONFIG: &str = "[tenants]\ngrace_days = 7\nerase_interval_seconds = 1\nsettle_seconds = 1\n\
                       region_directories = { eu-west-1 = \"eu\" }\n";
+
+/// In all that a tenant writes, and in nothing else.
+const MARKER: &str = "nobody but the tenant wrote this";
 
 struct Operator {
     base: String,
@@ -63,7 +66,7 @@ fn files(served: &Served, directory: &str, tenant: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_projects() {
-    let served = Served::start(&json!({}), CONFIG);
+    let mut served = Served::start(&json!({}), CONFIG);
     let operator = Operator::of(&served);
     operator.create(&json!({ "id": "acme", "name": "Acme Corp", "region": "eu-west-1" })).await;
     let web = operator.create(&json!({ "id": "acme-web", "name": "Web", "parent": "acme" })).await;
@@ -78,6 +81,10 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
     for key in [&acme, &web, &globex] {
         assert_eq!(call(key, Method::POST, "/contexts").await.status, StatusCode::CREATED);
     }
+    for key in [&acme, &web] {
+        remember(&served, key).await;
+    }
+    assert!(files_with(served.path(), MARKER).len() >= 2, "what is looked for later is not there");
     // A credential of the organisation reaches nothing of its project.
     let across = call(&acme, Method::GET, "/tenants/acme-web").await;
     assert_eq!(across.status, StatusCode::FORBIDDEN, "{across:?}");
@@ -122,7 +129,8 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
         let receipt = operator.get(&format!("/tenants/{tenant}/receipt")).await.json();
         let database = receipt["steps"].as_array().unwrap().iter().find(|step| step["name"] == "database");
         let counts = &database.unwrap()["erased"]["counts"];
-        assert_eq!((&counts["context"], &counts["api_key"]), (&json!(1), &json!(1)), "{receipt}");
+        assert_eq!((&counts["context"], &counts["api_key"]), (&json!(2), &json!(1)), "{receipt}");
+        assert_eq!((&counts["role"], &counts["policy_version"]), (&json!(1), &json!(1)), "{receipt}");
         assert_eq!(operator.get(&format!("/tenants/{tenant}")).await.json()["status"], "erased");
         let again = json!({ "id": tenant, "name": "Again" });
         let again = operator.ask(Method::POST, "/tenants", &again).await;
@@ -141,6 +149,23 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
     let verified = operator.ask(Method::POST, "/audit/verify", &Value::Null).await;
     assert_eq!(verified.status, StatusCode::OK, "{verified:?}");
     assert_eq!(verified.json()["problems"], json!([]), "{verified:?}");
+
+    // And so it is in every file, once nothing is written any more.
+    assert!(served.stop().success());
+    assert_eq!(files_with(served.path(), MARKER), Vec::<PathBuf>::new());
+}
+
+/// What the tenant of `key` writes, with [`MARKER`] in all of it.
+async fn remember(served: &Served, key: &str) {
+    let write = async |method: Method, path: &str, body: Value| {
+        let answer = Attempt::new(method, &served.api(path)).bearer(key).body(body.to_string()).send().await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    };
+    write(Method::POST, "/contexts", json!({ "data": { "plan": MARKER } })).await;
+    write(Method::POST, "/memories", json!({ "namespace": "user/u1", "text": MARKER })).await;
+    write(Method::PUT, "/roles/viewer", json!({ "description": MARKER })).await;
+    let text = format!("// {MARKER}\npermit (principal, action, resource);");
+    write(Method::POST, "/policies", json!({ "language": "cedar", "text": text, "note": MARKER })).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
