@@ -221,7 +221,7 @@ impl Platform {
     /// Local models and routes to providers, as the wire reaches them.
     #[must_use]
     pub fn inference(&self) -> InferenceApi {
-        self.inference.api(self.router.clone(), self.denials())
+        self.inference.api(self.router.clone(), self.denials(), self.tenancy().quota())
     }
 
     /// What embeds texts that are remembered and searched, where there is such a model.
