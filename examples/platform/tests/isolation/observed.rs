@@ -231,6 +231,7 @@ impl Observed {
             ("a stale patch", Call::new(Method::PATCH, format!("{contexts}/{own}")).body(stale.to_string())),
             ("remembering again", remembering("Prefers window seats on trains")),
             ("recalling", Call::post("/api/v1/memories/recall", &recall)),
+            ("metrics", Call::get("/metrics")),
             ("keys", Call::get("/api/v1/keys")),
             ("a key of another", Call::new(Method::DELETE, format!("/api/v1/keys/{their_key}"))),
             ("the tenant", Call::get(format!("/api/v1/tenants/{}", self.caller.tenant))),
