@@ -48,6 +48,7 @@ pub mod context;
 pub mod http_api;
 pub mod memory;
 mod page;
+mod redact;
 #[cfg(feature = "http-api")]
 mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

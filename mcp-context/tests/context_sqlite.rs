@@ -7,17 +7,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use async_trait::async_trait;
 use mcp_context::{
     SQLITE_MIGRATIONS,
     conformance::{
         self, CONTEXT_STORE, Check, ContextHarness, MEMORY_STORE, MemoryHarness, MemoryLog, TENANTS,
     },
     context::{Append, ContextLimits, NewContext, NewMessage, Role, SqliteContextStore},
-    memory::SqliteMemoryStore,
-    vector::VectorIndex,
+    memory::{Memory, MemoryId, MemoryStore, Namespace, NewMemory, SqliteMemoryStore, Stored, VectorChanges},
+    vector::{Vector, VectorIndex},
 };
 use mcp_core::{
-    Scope,
+    Result, Scope,
     clock::SystemClock,
     conformance::{platform, scope_of},
     event::Event,
@@ -48,7 +49,7 @@ async fn provision(kernel: &SqliteKernel, mode: IsolationMode) {
     }
 }
 
-async fn events(kernel: SqliteKernel, scope: Scope) -> mcp_core::Result<Vec<Event>> {
+async fn events(kernel: SqliteKernel, scope: Scope) -> Result<Vec<Event>> {
     let mut read = kernel.read(&scope).await?;
     let rows: Vec<String> =
         sqlx::query_scalar("SELECT envelope FROM outbox WHERE tenant_id = ? ORDER BY seq")
@@ -66,7 +67,14 @@ fn harness(kernel: &SqliteKernel) -> Arc<ContextHarness> {
 }
 
 fn memories(kernel: &SqliteKernel, index: fn() -> Arc<dyn VectorIndex>) -> Arc<MemoryHarness> {
-    let store = Arc::new(SqliteMemoryStore::new(kernel.clone()));
+    memories_in(Arc::new(SqliteMemoryStore::new(kernel.clone())), kernel, index)
+}
+
+fn memories_in(
+    store: Arc<dyn MemoryStore>,
+    kernel: &SqliteKernel,
+    index: fn() -> Arc<dyn VectorIndex>,
+) -> Arc<MemoryHarness> {
     let kernel = kernel.clone();
     let logs = move |scope: Scope| {
         let kernel = kernel.clone();
@@ -109,6 +117,95 @@ async fn memory_store_in_both_modes_with_every_index() {
         for mode in [IsolationMode::Database, IsolationMode::Row] {
             kept_in(mode, MEMORY_STORE, |kernel| memories(kernel, *index)).await;
         }
+    }
+}
+
+/// A store that ranks as FTS5 does: how rare a word is counts over all that the file holds.
+#[derive(Debug)]
+struct SharedStatistics {
+    inner: SqliteMemoryStore,
+    kernel: SqliteKernel,
+}
+
+#[async_trait]
+impl MemoryStore for SharedStatistics {
+    async fn by_words(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        words: &[String],
+        limit: u32,
+    ) -> Result<Vec<MemoryId>> {
+        let wanted = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" OR ");
+        let mut read = self.kernel.read(scope).await?;
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT m.id FROM memory_words AS w JOIN memory AS m ON m.row_id = w.rowid
+             WHERE memory_words MATCH $3 AND m.tenant_id = $1 AND m.namespace = $2
+             ORDER BY bm25(memory_words), m.row_id DESC LIMIT $4",
+        )
+        .bind(scope.tenant().as_str())
+        .bind(namespace.as_str())
+        .bind(wanted)
+        .bind(i64::from(limit))
+        .fetch_all(read.conn())
+        .await
+        .unwrap();
+        ids.iter().map(|id| MemoryId::parse(id)).collect()
+    }
+    async fn same(&self, scope: &Scope, namespace: &Namespace, text: &str) -> Result<Option<Memory>> {
+        self.inner.same(scope, namespace, text).await
+    }
+    async fn put(&self, scope: &Scope, new: NewMemory, vector: Option<(&str, &[f32])>) -> Result<Stored> {
+        self.inner.put(scope, new, vector).await
+    }
+    async fn version(&self, scope: &Scope, namespace: &Namespace) -> Result<i64> {
+        self.inner.version(scope, namespace).await
+    }
+    async fn vectors(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        model: &str,
+        before: Option<MemoryId>,
+        limit: u32,
+    ) -> Result<Vec<Vector>> {
+        self.inner.vectors(scope, namespace, model, before, limit).await
+    }
+    async fn changes(
+        &self,
+        scope: &Scope,
+        namespace: &Namespace,
+        model: &str,
+        since: i64,
+        until: i64,
+    ) -> Result<Option<VectorChanges>> {
+        self.inner.changes(scope, namespace, model, since, until).await
+    }
+    async fn get(&self, scope: &Scope, ids: &[MemoryId]) -> Result<Vec<Memory>> {
+        self.inner.get(scope, ids).await
+    }
+    async fn forget(&self, scope: &Scope, id: &MemoryId) -> Result<()> {
+        self.inner.forget(scope, id).await
+    }
+}
+
+/// The leak that this store had: the suite finds it, in one file for all and in a file for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ranking_by_the_statistics_of_the_whole_file_is_found_out() {
+    for mode in [IsolationMode::Row, IsolationMode::Database] {
+        let directories = Mutex::new(Vec::<TempDir>::new());
+        let report = conformance::run(MEMORY_STORE, async || {
+            let directory = tempfile::tempdir().unwrap();
+            let kernel = open(directory.path()).await;
+            provision(&kernel, mode).await;
+            directories.lock().unwrap().push(directory);
+            let inner = SqliteMemoryStore::new(kernel.clone());
+            let store = SharedStatistics { inner, kernel: kernel.clone() };
+            memories_in(Arc::new(store), &kernel, indexes::exact)
+        });
+        let report = report.await;
+        assert!(report.failed("nobody_elses_words_count"), "mode {mode}");
+        assert!(!report.failed("found_by_its_words"), "mode {mode}");
     }
 }
 

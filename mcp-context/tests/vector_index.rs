@@ -3,7 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are not test functions")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -13,7 +13,12 @@ use mcp_context::{
     memory::{MemoryId, Namespace},
     vector::{Changes, LocalConfig, LocalVectorIndex, Near, Space, Vector, VectorIndex},
 };
-use mcp_core::{Result, Scope, conformance::scope_of};
+use mcp_core::{
+    Result, Scope,
+    conformance::{eventually, platform, scope_of},
+    erase::TenantEraser as _,
+};
+use tokio::sync::watch;
 
 mod indexes;
 
@@ -161,4 +166,72 @@ fn bounds_of_zero_are_refused() {
         let error = LocalVectorIndex::exact(config).unwrap_err();
         assert_eq!(error.kind(), mcp_core::ErrorKind::InvalidInput);
     }
+}
+
+fn of_users(user: usize) -> Space {
+    let namespace = Namespace::parse(&format!("user/{user}")).unwrap();
+    Space { namespace, model: "m".to_owned(), dimensions: 2 }
+}
+
+async fn hold(index: &LocalVectorIndex, scope: &Scope, space: &Space) {
+    let added = vec![Vector { id: MemoryId::generate(), numbers: vec![1.0, 0.0] }];
+    let changes = Changes { since: None, until: 1, added, removed: Vec::new() };
+    index.apply(scope, space, changes).await.unwrap();
+}
+
+/// Two replicas that are told of the same closed tenants.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_closed_loses_its_indexes_in_every_replica_and_gets_none_until_it_is_opened() {
+    let (acme, globex) = (scope_of("acme").unwrap(), scope_of("globex").unwrap());
+    let sender = watch::Sender::new(HashSet::new());
+    let replicas: Vec<_> = (0..2)
+        .map(|_| {
+            let index = Arc::new(LocalVectorIndex::exact(LocalConfig::default()).unwrap());
+            let (following, closed) = (index.clone(), sender.subscribe());
+            (index, tokio::spawn(async move { following.follow_closed(closed).await }))
+        })
+        .collect();
+    for (index, _) in &replicas {
+        for scope in [&acme, &globex] {
+            hold(index, scope, &of_users(1)).await;
+            hold(index, scope, &of_users(2)).await;
+        }
+    }
+    sender.send_replace([acme.tenant().clone()].into());
+    for (index, _) in &replicas {
+        for user in [1, 2] {
+            let gone = eventually("a closed tenant has an index", || async {
+                Ok(index.version(&acme, &of_users(user)).await?.is_none())
+            });
+            gone.await.unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!(index.version(&globex, &of_users(user)).await.unwrap(), Some(1));
+        }
+        // As by a recall that began before.
+        hold(index, &acme, &of_users(1)).await;
+        assert_eq!(index.version(&acme, &of_users(1)).await.unwrap(), None);
+    }
+    sender.send_replace(HashSet::new());
+    for (index, _) in &replicas {
+        hold(index, &acme, &of_users(1)).await;
+        assert_eq!(index.version(&acme, &of_users(1)).await.unwrap(), Some(1));
+    }
+    drop(sender);
+    for (_, following) in replicas {
+        following.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_a_tenant_takes_its_indexes_and_no_other_and_may_be_repeated() {
+    let (acme, globex) = (scope_of("acme").unwrap(), scope_of("globex").unwrap());
+    let index = LocalVectorIndex::exact(LocalConfig::default()).unwrap();
+    for scope in [&acme, &globex] {
+        hold(&index, scope, &of_users(1)).await;
+        hold(&index, scope, &of_users(2)).await;
+    }
+    let operator = platform().unwrap();
+    assert_eq!(index.erase(&operator, acme.tenant()).await.unwrap().counts["vector_index"], 2);
+    assert_eq!(index.erase(&operator, acme.tenant()).await.unwrap().total(), 0);
+    assert_eq!(index.version(&acme, &of_users(1)).await.unwrap(), None);
+    assert_eq!(index.version(&globex, &of_users(2)).await.unwrap(), Some(1));
 }

@@ -1,5 +1,7 @@
 //! A small MCP client over HTTP with a token: what the demo and the tests speak with.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,6 +13,8 @@ use mcp_core::{Error, Result, key::Secret};
 use serde_json::{Value, json};
 
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// Longest exchange: longer than the platform lets a call take.
+const PATIENCE: Duration = Duration::from_secs(180);
 const OPERATION: &str = "client.send";
 
 /// One answer over HTTP.
@@ -125,9 +129,15 @@ impl McpClient {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(message.to_string())).map_err(|error| failed(&error))?;
-        let (parts, body) = self.http.request(request).await.map_err(|error| failed(&error))?.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| failed(&error))?.to_bytes();
-        Ok(Answer { status: parts.status, headers: parts.headers, body: message_in(&body) })
+        let answer = async {
+            let (parts, body) =
+                self.http.request(request).await.map_err(|error| failed(&error))?.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| failed(&error))?;
+            let body = message_in(&body.to_bytes());
+            Ok(Answer { status: parts.status, headers: parts.headers, body })
+        };
+        let late = |_| failed(&format_args!("no whole answer within {PATIENCE:?}"));
+        tokio::time::timeout(PATIENCE, answer).await.map_err(late)?
     }
 }
 

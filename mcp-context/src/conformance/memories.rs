@@ -19,7 +19,7 @@ use mcp_core::{
 };
 use serde_json::{Map, json};
 
-use super::{Check, acme, contexts::object, ensure, ensure_eq, ensure_error, following, globex};
+use super::{Check, acme, contexts::object, ensure, ensure_eq, ensure_error, following, globex, ranking};
 use crate::{
     memory::{Memories, MemoryId, MemoryStore, Namespace, NewMemory, Recall, Recalled},
     vector::VectorIndex,
@@ -71,6 +71,8 @@ pub const MEMORY_STORE: &[Check<MemoryHarness>] = &[
     ("what_is_stored_is_what_was_given", |h| Box::pin(what_is_stored_is_what_was_given(h))),
     ("a_text_is_there_once", |h| Box::pin(a_text_is_there_once(h))),
     ("found_by_its_words", |h| Box::pin(found_by_its_words(h))),
+    ("rarer_words_and_shorter_texts_come_first", |h| Box::pin(ranking::rarer_and_shorter_first(h))),
+    ("nobody_elses_words_count", |h| Box::pin(ranking::nobody_elses_words_count(h))),
     ("found_by_its_meaning", |h| Box::pin(found_by_its_meaning(h))),
     ("versions_tell_of_every_change", |h| Box::pin(following::versions_tell_of_every_change(h))),
     ("vectors_are_paged_newest_first", |h| Box::pin(following::vectors_are_paged_newest_first(h))),

@@ -26,6 +26,7 @@ mod contexts;
 mod following;
 mod memories;
 mod races;
+mod ranking;
 mod vectors;
 
 use std::{fmt, sync::Arc};

@@ -2,7 +2,8 @@
 //!
 //! A [`Context`] is a JSON object of data and a history of messages, with one version for both. A
 //! [`ContextStore`] keeps them, in memory, in SQLite (feature `sqlite`) or in PostgreSQL (feature
-//! `postgres`); all keep the same promises, which the suite in `conformance` shows. On the wire a context is
+//! `postgres`); all keep the same promises, which the suite in `conformance` shows. A
+//! [`RedactingContextStore`] before one of them keeps personal data out of it. On the wire a context is
 //!
 //! ```json
 //! {
@@ -19,6 +20,7 @@ mod merge;
 mod model;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod redacting;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod row;
 #[cfg(feature = "sqlite")]
@@ -34,6 +36,7 @@ pub use model::{
 };
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresContextStore;
+pub use redacting::RedactingContextStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteContextStore;
 pub use store::{ContextQuery, ContextStore, MAX_NEWEST, MessageQuery};

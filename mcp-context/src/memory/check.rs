@@ -8,6 +8,8 @@ use super::{NewMemory, Recall};
 const MOST: usize = 8 * 1024;
 /// Most memories recalled at once.
 pub(super) const MOST_HITS: u32 = 100;
+/// Most words of a query that count: each is a bit of what a memory holds.
+pub(super) const MOST_WORDS: usize = u64::BITS as usize;
 
 /// Checks a memory; gives its metadata as JSON.
 pub(super) fn memory(new: &NewMemory) -> Result<String> {
@@ -42,15 +44,16 @@ pub(super) fn recall(recall: &Recall) -> Result<()> {
 
 /// The words of a query, for both databases' text search: none of its operators can be among them.
 pub(super) fn words(query: &str) -> Vec<String> {
-    let mut words: Vec<String> = query
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .take(64)
-        .collect();
+    let mut words: Vec<String> = all_words(query).take(MOST_WORDS).collect();
     words.sort_unstable();
     words.dedup();
     words
+}
+
+/// Every word of a text.
+pub(super) fn all_words(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase)
 }
 
 fn text(operation: &'static str, path: &'static str, text: &str) -> Result<()> {

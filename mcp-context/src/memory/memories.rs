@@ -1,10 +1,11 @@
 //! Remembering, recalling and forgetting.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use mcp_core::{
     Error, Result, Scope,
     embed::{Embedder, check_vectors},
+    redact::Redactor,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     fuse::fuse,
     metrics::Watch,
 };
-use crate::vector::VectorIndex;
+use crate::{redact, vector::VectorIndex};
 
 /// Candidates of each ranking for each memory that is asked for: what is second in both may be the best.
 const DEPTH: u32 = 4;
@@ -30,6 +31,7 @@ const DEPTH: u32 = 4;
 pub struct Memories {
     store: Arc<dyn MemoryStore>,
     meaning: Option<Arc<Meaning>>,
+    redactor: Option<Arc<dyn Redactor>>,
 }
 
 impl Memories {
@@ -40,7 +42,17 @@ impl Memories {
         embedder: Option<Arc<dyn Embedder>>,
         index: Arc<dyn VectorIndex>,
     ) -> Self {
-        Self { store, meaning: embedder.map(|embedder| Arc::new(Meaning::new(embedder, index))) }
+        let meaning = embedder.map(|embedder| Arc::new(Meaning::new(embedder, index)));
+        Self { store, meaning, redactor: None }
+    }
+
+    /// Lets texts and their metadata, and queries, through this redactor before a model or the store sees them. Where
+    /// the tenant's policy refuses, nothing is remembered or recalled; the error names the field and the kind of what
+    /// it holds. A query is redacted as texts were: what became a hash is found by its hash.
+    #[must_use]
+    pub fn with_redactor(mut self, redactor: Arc<dyn Redactor>) -> Self {
+        self.redactor = Some(redactor);
+        self
     }
 
     /// Remembers a text. The same text in the same namespace is remembered once.
@@ -60,6 +72,7 @@ impl Memories {
 
     async fn remembered(&self, scope: &Scope, new: NewMemory) -> Result<Stored> {
         check::memory(&new)?;
+        let new = self.redacted(scope, new)?;
         // An embedding costs more than a look.
         if let Some(memory) = self.store.same(scope, &new.namespace, &new.text).await? {
             return Ok(Stored { memory, new: false });
@@ -92,6 +105,7 @@ impl Memories {
 
     async fn recalled(&self, scope: &Scope, recall: &Recall) -> Result<Recalled> {
         check::recall(recall)?;
+        let recall = &*self.asked(scope, recall)?;
         let namespace = &recall.namespace;
         let depth = recall.limit * DEPTH;
         let by_meaning = self.by_meaning(scope, recall, depth as usize).await?;
@@ -112,6 +126,21 @@ impl Memories {
             Some(Hit { memory: found.swap_remove(at), score })
         });
         Ok(Recalled { items: items.collect(), semantic, note })
+    }
+
+    /// At most 16 KiB are looked at, so nobody waits for it.
+    fn redacted(&self, scope: &Scope, new: NewMemory) -> Result<NewMemory> {
+        let Some(redactor) = &self.redactor else { return Ok(new) };
+        let NewMemory { namespace, text, metadata } = new;
+        let text = redact::text(&**redactor, scope, "text", text)?;
+        let metadata = redact::object(&**redactor, scope, "metadata", metadata)?;
+        Ok(NewMemory { namespace, text, metadata })
+    }
+
+    fn asked<'a>(&self, scope: &Scope, recall: &'a Recall) -> Result<Cow<'a, Recall>> {
+        let Some(redactor) = &self.redactor else { return Ok(Cow::Borrowed(recall)) };
+        let query = redact::text(&**redactor, scope, "query", recall.query.clone())?;
+        Ok(Cow::Owned(Recall { query, ..recall.clone() }))
     }
 
     /// What is nearest in meaning, or why meanings cannot be compared.

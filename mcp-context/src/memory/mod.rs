@@ -12,6 +12,7 @@ mod fuse;
 mod memories;
 mod metrics;
 mod model;
+mod rank;
 mod reference;
 mod store;
 

@@ -10,11 +10,28 @@ use mcp_core::{
 };
 
 use super::{
-    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, VectorChanges, bytes, change, check,
+    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, VectorChanges, bytes, change,
+    check::{self, MOST_WORDS},
+    rank::best,
     row::{self, MemoryRow},
     store::{KEPT_VERSIONS, MAX_VECTORS_READ, not_found},
 };
 use crate::vector::Vector;
+
+/// Who holds which of the words, and of those alike the best few.
+const HOLDERS: &str = "WITH asked AS MATERIALIZED (
+         SELECT (nth - 1)::int AS place, to_tsquery('simple', word) AS query
+         FROM unnest($5::text[]) WITH ORDINALITY AS given (word, nth)
+     ), hit AS (
+         SELECT id, octet_length(text)::bigint AS bytes,
+                (SELECT coalesce(bit_or(1::bigint << asked.place), 0) FROM asked WHERE words @@ asked.query) AS held
+         FROM memory WHERE tenant_id = $1 AND namespace = $2 AND words @@ to_tsquery('simple', $3)
+     )
+     SELECT id, held, alike, bytes FROM (
+         SELECT id, held, bytes, count(*) OVER (PARTITION BY held) AS alike,
+                row_number() OVER (PARTITION BY held ORDER BY bytes, id DESC) AS place
+         FROM hit) AS placed
+     WHERE place <= $4";
 
 /// A [`MemoryStore`] in PostgreSQL, on a kernel that was opened with
 /// [`POSTGRES_MIGRATIONS`](crate::POSTGRES_MIGRATIONS).
@@ -89,21 +106,19 @@ impl MemoryStore for PostgresMemoryStore {
         limit: u32,
     ) -> Result<Vec<MemoryId>> {
         // Each word in quotes is a word and no operator; they hold letters and digits alone.
-        let wanted = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" | ");
+        let wanted: Vec<_> = words.iter().take(MOST_WORDS).map(|word| format!("'{word}'")).collect();
+        let any = wanted.join(" | ");
         let mut read = self.0.read(scope).await?;
-        let ids: Vec<String> = query_scalar(
-            "SELECT id FROM memory
-             WHERE tenant_id = $1 AND namespace = $2 AND words @@ to_tsquery('simple', $3)
-             ORDER BY ts_rank_cd(words, to_tsquery('simple', $3), 1) DESC, id DESC LIMIT $4",
-        )
-        .bind(scope.tenant().as_str())
-        .bind(namespace.as_str())
-        .bind(wanted)
-        .bind(i64::from(limit))
-        .fetch_all(read.conn())
-        .await
-        .or_fault("memory.recall")?;
-        ids.iter().map(|id| row::id(id)).collect()
+        let holders = query_as(HOLDERS)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .bind(any)
+            .bind(i64::from(limit))
+            .bind(wanted)
+            .fetch_all(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        Ok(best(row::holders(holders)?, limit as usize))
     }
 
     async fn version(&self, scope: &Scope, namespace: &Namespace) -> Result<i64> {

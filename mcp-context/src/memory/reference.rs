@@ -1,7 +1,7 @@
 //! Memories in memory: the readable reference.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,7 +16,8 @@ use mcp_core::{
 
 use super::{
     Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, VectorChanges, change,
-    check::{self, words},
+    check::{self, MOST_WORDS, all_words},
+    rank::{Holder, best},
     store::{KEPT_VERSIONS, MAX_VECTORS_READ, not_found},
 };
 use crate::vector::Vector;
@@ -142,24 +143,21 @@ impl MemoryStore for ReferenceMemoryStore {
         limit: u32,
     ) -> Result<Vec<MemoryId>> {
         Ok(self.within(scope, namespace, |rows| {
-            let held: Vec<(MemoryId, Vec<String>)> =
-                rows.iter().map(|row| (row.memory.id, words(&row.memory.text))).collect();
-            // A word that few hold says more.
-            let weight = |word: &String| {
-                let holders = held.iter().filter(|(_, words)| words.contains(word)).count();
-                (1.0 + held.len() as f32 / holders.max(1) as f32).ln()
-            };
-            let weights: Vec<(&String, f32)> = wanted.iter().map(|word| (word, weight(word))).collect();
-            let score = |words: &Vec<String>| -> f32 {
-                weights.iter().filter(|(word, _)| words.contains(word)).map(|(_, weight)| weight).sum()
-            };
-            let mut scored: Vec<_> = held
+            let mut holders: Vec<Holder> = rows
                 .iter()
-                .map(|(id, words)| (score(words), *id))
-                .filter(|(score, _)| *score > 0.0)
+                .map(|row| {
+                    let Memory { id, text, .. } = &row.memory;
+                    let said: HashSet<String> = all_words(text).collect();
+                    let bits = wanted.iter().take(MOST_WORDS).enumerate();
+                    let held = bits.filter(|(_, word)| said.contains(*word)).map(|(bit, _)| 1 << bit).sum();
+                    Holder { id: *id, held, alike: 0, bytes: text.len() as u64 }
+                })
+                .filter(|holder| holder.held != 0)
                 .collect();
-            scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
-            scored.into_iter().take(limit as usize).map(|(_, id)| id).collect()
+            let mut alike: HashMap<u64, u64> = HashMap::new();
+            holders.iter().for_each(|holder| *alike.entry(holder.held).or_default() += 1);
+            holders.iter_mut().for_each(|holder| holder.alike = alike[&holder.held]);
+            best(holders, limit as usize)
         }))
     }
 

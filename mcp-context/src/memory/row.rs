@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use mcp_core::{Result, clock::Timestamp};
 
-use super::{Memory, MemoryId, Namespace, VectorChanges, bytes, store::KEPT_VERSIONS};
+use super::{Memory, MemoryId, Namespace, VectorChanges, bytes, rank::Holder, store::KEPT_VERSIONS};
 use crate::{sql::damaged, vector::Vector};
 
 macro_rules! memories {
@@ -63,6 +63,17 @@ pub(super) fn changes(
     }
     let removed = removed.iter().map(|id| self::id(id)).collect::<Result<_>>()?;
     Ok(Some(VectorChanges { added: vectors(added)?, removed }))
+}
+
+/// Id, bits of the words it holds, how many are alike, bytes.
+pub(super) type HolderRow = (String, i64, i64, i64);
+
+pub(super) fn holders(rows: Vec<HolderRow>) -> Result<Vec<Holder>> {
+    let read = |(id, held, alike, bytes): HolderRow| {
+        let (held, alike, bytes) = (held.cast_unsigned(), alike.unsigned_abs(), bytes.unsigned_abs());
+        Ok(Holder { id: self::id(&id)?, held, alike, bytes })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 pub(super) type MemoryRow = (String, String, String, String, String, i64);

@@ -11,17 +11,32 @@ use mcp_core::{
 use sqlx::{query, query_as, query_scalar};
 
 use super::{
-    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, VectorChanges, bytes, change, check,
+    Memory, MemoryId, MemoryStore, Namespace, NewMemory, Stored, VectorChanges, bytes, change,
+    check::{self, MOST_WORDS},
+    rank::best,
     row::{self, MemoryRow},
     store::{KEPT_VERSIONS, MAX_VECTORS_READ, not_found},
 };
 use crate::vector::Vector;
 
+/// Who holds which of the words, and of those alike the best few. The joins are crossed to keep their order: word by
+/// word through the index, and only what is the tenant's goes on.
+const HOLDERS: &str = "SELECT id, held, alike, bytes FROM (
+         SELECT id, held, bytes, count(*) OVER (PARTITION BY held) AS alike,
+                row_number() OVER (PARTITION BY held ORDER BY bytes, id DESC) AS place
+         FROM (SELECT m.id AS id, octet_length(m.text) AS bytes, sum(1 << asked.key) AS held
+               FROM json_each($3) AS asked CROSS JOIN memory_words AS w CROSS JOIN memory AS m
+               WHERE w.memory_words MATCH asked.value AND m.row_id = w.rowid
+                 AND m.tenant_id = $1 AND m.namespace = $2
+               GROUP BY m.row_id))
+     WHERE place <= $4";
+
 /// A [`MemoryStore`] in SQLite, on a kernel that was opened with
 /// [`SQLITE_MIGRATIONS`](crate::SQLITE_MIGRATIONS).
 ///
-/// In isolation mode `row` the words of all tenants are in one index, so how rare a word is counts over all of
-/// them; what is found is each tenant's own.
+/// In isolation mode `row` the words of all tenants are in one index. What is found, and in which order, is each
+/// tenant's own all the same, as the index's statistics are not asked; how long it takes depends on how many
+/// memories of the file have the words.
 #[derive(Debug, Clone)]
 pub struct SqliteMemoryStore(SqliteKernel);
 
@@ -93,21 +108,17 @@ impl MemoryStore for SqliteMemoryStore {
         limit: u32,
     ) -> Result<Vec<MemoryId>> {
         // Each word in quotes is a word and no operator; they hold letters and digits alone.
-        let wanted = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" OR ");
+        let wanted: Vec<_> = words.iter().take(MOST_WORDS).map(|word| format!("\"{word}\"")).collect();
         let mut read = self.0.read(scope).await?;
-        let ids: Vec<String> = query_scalar(
-            "SELECT m.id FROM memory_words AS w JOIN memory AS m ON m.row_id = w.rowid
-             WHERE memory_words MATCH $3 AND m.tenant_id = $1 AND m.namespace = $2
-             ORDER BY bm25(memory_words), m.row_id DESC LIMIT $4",
-        )
-        .bind(scope.tenant().as_str())
-        .bind(namespace.as_str())
-        .bind(wanted)
-        .bind(i64::from(limit))
-        .fetch_all(read.conn())
-        .await
-        .or_fault("memory.recall")?;
-        ids.iter().map(|id| row::id(id)).collect()
+        let holders = query_as(HOLDERS)
+            .bind(scope.tenant().as_str())
+            .bind(namespace.as_str())
+            .bind(serde_json::Value::from(wanted).to_string())
+            .bind(i64::from(limit))
+            .fetch_all(read.conn())
+            .await
+            .or_fault("memory.recall")?;
+        Ok(best(row::holders(holders)?, limit as usize))
     }
 
     async fn version(&self, scope: &Scope, namespace: &Namespace) -> Result<i64> {

@@ -37,7 +37,9 @@ pub struct Stored {
 /// - **Once**: a text is in a namespace once, however many put it at the same time; whoever comes later is
 ///   answered with what is there.
 /// - **Found by its words**: [`by_words`](Self::by_words) finds what holds at least one of the words, in any
-///   case, what holds more or rarer ones first.
+///   case; what holds more or rarer ones first, then the shorter text, then the newer.
+/// - **Nobody else's words count**: how rare a word is counts within the namespace, so nothing that is put or
+///   forgotten elsewhere changes what is found or its order.
 /// - **Versions**: each memory that is put or forgotten is the next [`version`](Self::version) of its namespace, in
 ///   the order of the commits and without gaps, so that whoever knows of one version finds out what came after
 ///   it, whichever process did it.
@@ -64,7 +66,7 @@ pub trait MemoryStore: Send + Sync + fmt::Debug {
     /// name the field; `Unavailable`.
     async fn put(&self, scope: &Scope, new: NewMemory, vector: Option<(&str, &[f32])>) -> Result<Stored>;
 
-    /// The ids of at most `limit` memories with these words, best first.
+    /// The ids of at most `limit` memories with these words, of which the first 64 count; best first.
     ///
     /// # Errors
     /// `Unavailable`.

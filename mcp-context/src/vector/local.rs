@@ -1,10 +1,14 @@
 //! Indexes in the memory of this process.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use async_trait::async_trait;
-use mcp_core::{Error, Result, Scope};
-use tokio::sync::Semaphore;
+use mcp_core::{
+    Error, PlatformScope, Result, Scope,
+    erase::{Erased, TenantEraser},
+    scope::TenantId,
+};
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     Changes, MAX_VECTORS, Near, Space, VectorIndex, check,
@@ -73,6 +77,23 @@ impl LocalVectorIndex {
         let spaces = Arc::new(Spaces::new(config.bytes, config.spaces));
         let turns = Arc::new(Semaphore::new(config.threads));
         Ok(Self { config, make, spaces, turns })
+    }
+
+    /// Keeps no index of a tenant that is in `closed`, those that may not be used: what is held goes once one comes
+    /// into it, and what a recall builds that is still under way is not held. Returns when the sender is gone; until
+    /// then somebody has to await it.
+    ///
+    /// In each replica a tenant that is deleted loses its indexes so, as soon as that replica hears of it.
+    ///
+    /// # Cancellation
+    /// What is held then stays, and nothing is held for the tenants that are closed later, either.
+    pub async fn follow_closed(&self, mut closed: watch::Receiver<HashSet<TenantId>>) {
+        loop {
+            self.spaces.close(&mut closed);
+            if closed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Vectors of one space that there is room for.
@@ -186,6 +207,20 @@ impl VectorIndex for LocalVectorIndex {
             Ok(state.version.map_or(0, |_| state.vectors.len()))
         })
         .await
+    }
+}
+
+/// The indexes of this process. Other replicas [follow](LocalVectorIndex::follow_closed) what is closed.
+#[async_trait]
+impl TenantEraser for LocalVectorIndex {
+    fn name(&self) -> &'static str {
+        "vector-indexes"
+    }
+
+    async fn erase(&self, _scope: &PlatformScope, tenant: &TenantId) -> Result<Erased> {
+        let mut erased = Erased::default();
+        erased.count("vector_index", self.spaces.erase(tenant) as u64);
+        Ok(erased)
     }
 }
 

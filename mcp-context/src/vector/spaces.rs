@@ -1,7 +1,7 @@
 //! The indexes that are held in memory, and which of them has to go when they are too many.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicI64, Ordering},
@@ -9,6 +9,7 @@ use std::{
 };
 
 use mcp_core::{Result, scope::TenantId};
+use tokio::sync::watch;
 
 use super::{Space, exact::Vectors};
 use crate::memory::MemoryId;
@@ -110,6 +111,8 @@ struct Map {
     bytes: usize,
     /// Counts uses.
     clock: u64,
+    /// Tenants for which nothing is held, as they may not be used; asked while this map is locked, never after.
+    closed: Option<watch::Receiver<HashSet<TenantId>>>,
 }
 
 #[derive(Debug)]
@@ -134,9 +137,13 @@ impl Spaces {
         Some(Arc::clone(&entry.held))
     }
 
-    /// Holds an index of that size, in the place of an earlier one; others go where there is no room for all.
+    /// Holds an index of that size, in the place of an earlier one; others go where there is no room for all. One
+    /// of a tenant that was closed meanwhile is not held.
     pub(super) fn put(&self, key: Key, held: Arc<Held>, bytes: usize) {
         let mut map = self.lock();
+        if map.closed.as_ref().is_some_and(|closed| closed.borrow().contains(&key.0)) {
+            return;
+        }
         let replaced = map.take(&key);
         map.clock += 1;
         let (used, bytes) = (map.clock, bytes + OVERHEAD);
@@ -170,9 +177,28 @@ impl Spaces {
             gone.extend(map.take(&oldest));
             metrics::counter!("mcp_vector_index_evictions_total").increment(1);
         }
-        metrics::gauge!("mcp_vector_index_bytes").set(map.bytes as f64);
-        metrics::gauge!("mcp_vector_indexes").set(map.entries.len() as f64);
+        map.gauge();
         gone
+    }
+
+    /// Holds nothing for the tenants in `closed`, from now on.
+    pub(super) fn close(&self, closed: &mut watch::Receiver<HashSet<TenantId>>) {
+        let mut map = self.lock();
+        // In this order, as in `put`: whoever closes a tenant waits for those that look, and they for no one.
+        let shut = closed.borrow_and_update();
+        let gone = map.take_all(|tenant| shut.contains(tenant));
+        drop(shut);
+        map.closed = Some(closed.clone());
+        drop(map);
+        drop(gone);
+    }
+
+    /// Lets go of all that is held for a tenant; says of how many indexes.
+    pub(super) fn erase(&self, tenant: &TenantId) -> usize {
+        let mut map = self.lock();
+        let gone = map.take_all(|of| of == tenant);
+        drop(map);
+        gone.len()
     }
 
     /// Holds no index of that space any more, if it is still this one.
@@ -196,6 +222,18 @@ impl Map {
         let entry = self.entries.remove(key)?;
         self.bytes -= entry.bytes;
         Some(entry)
+    }
+
+    fn take_all(&mut self, of: impl Fn(&TenantId) -> bool) -> Vec<Entry> {
+        let keys: Vec<Key> = self.entries.keys().filter(|key| of(&key.0)).cloned().collect();
+        let taken = keys.iter().filter_map(|key| self.take(key)).collect();
+        self.gauge();
+        taken
+    }
+
+    fn gauge(&self) {
+        metrics::gauge!("mcp_vector_index_bytes").set(self.bytes as f64);
+        metrics::gauge!("mcp_vector_indexes").set(self.entries.len() as f64);
     }
 }
 

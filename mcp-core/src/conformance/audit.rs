@@ -65,7 +65,7 @@ impl AuditHarness {
         self.store.seal(&platform()?, chain, &order).await
     }
 
-    /// A sealer that works only when it is asked to.
+    /// A sealer that works when it begins and when it is asked to.
     pub(super) fn sealer(&self, key: &AuditKey, file: &str) -> Result<Sealer> {
         let mut config = SealerConfig::new(self.directory.path().join(file));
         config.interval = std::time::Duration::from_secs(3600);

@@ -143,14 +143,14 @@ async fn the_wire_is_vaults_own() {
 #[tokio::test]
 async fn a_token_that_ended_is_replaced_while_the_platform_runs() {
     let vault = FakeVault::start(false).await;
-    let mut outdated = config(&vault);
-    outdated.token = Secret::new("hvs.outdated".to_owned());
-    let (transit, tenant) = (TransitVault::new(outdated, client()).unwrap(), tenant());
+    let (transit, tenant) = (connect(&vault), tenant());
     let place = KeyPlace { tenant: &tenant, version: 1 };
+    transit.wrap_key(place, &Secret::new([9; 32])).await.unwrap();
+    vault.renew_token("hvs.renewed");
     let error = transit.wrap_key(place, &Secret::new([9; 32])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     assert!(transit.set_token(Secret::new("with\nline".to_owned())).is_err());
-    transit.set_token(Secret::new(TOKEN.to_owned())).unwrap();
+    transit.set_token(Secret::new("hvs.renewed".to_owned())).unwrap();
     transit.wrap_key(place, &Secret::new([9; 32])).await.unwrap();
     assert!(!format!("{transit:?}").contains("hvs."));
 }

@@ -65,6 +65,7 @@ impl Drop for Inner {
 struct State {
     mood: Mood,
     derived: bool,
+    token: String,
     /// By version, from 1.
     keys: Vec<MasterKey>,
     min_decryption_version: usize,
@@ -76,6 +77,7 @@ impl FakeVault {
         let state = Arc::new(Mutex::new(State {
             mood: Mood::Well,
             derived,
+            token: TOKEN.to_owned(),
             keys: vec![MasterKey::ephemeral().unwrap()],
             min_decryption_version: 1,
             seen: Vec::new(),
@@ -100,6 +102,11 @@ impl FakeVault {
 
     pub(crate) fn becomes(&self, mood: Mood) {
         self.0.state.lock().unwrap().mood = mood;
+    }
+
+    /// The token before it has ended.
+    pub(crate) fn renew_token(&self, token: &str) {
+        token.clone_into(&mut self.0.state.lock().unwrap().token);
     }
 
     pub(crate) fn rotate(&self) {
@@ -207,7 +214,7 @@ fn answer(state: &mut State, request: &Request) -> (u16, String) {
         Mood::Forbids => return errors(403, "permission denied"),
         Mood::Well | Mood::Slow | Mood::HangsUp => {}
     }
-    if request.token != TOKEN || request.namespace != NAMESPACE {
+    if request.token != state.token || request.namespace != NAMESPACE {
         return errors(403, "permission denied");
     }
     let text = |field: &str| request.body[field].as_str().unwrap_or_default().to_owned();

@@ -173,7 +173,8 @@ fn end_of_token(scan: &mut Scan<'_>, start: usize) -> usize {
     let rest = scan.bytes.get(start..).unwrap_or_default();
     let length = rest.iter().take_while(|byte| in_token(**byte)).count();
     scan.step(length);
-    let token = &scan.text[start..start + length];
+    // Behind the end of the text a scan sees blanks.
+    let token = scan.text.get(start..start + length).unwrap_or_default();
     start + token.trim_end_matches(['.', '/', '~']).len()
 }
 
@@ -243,6 +244,9 @@ mod tests {
             "basic considerations",
             "https://example.com:8080/a@b",
             "token count: 5",
+            "token",
+            "the bearer",
+            "Basic",
             "max_tokens=4096",
         ] {
             assert_eq!(found(text), [], "{text}");

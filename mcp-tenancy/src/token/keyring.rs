@@ -21,8 +21,6 @@ use super::{
 
 /// Tenants whose keys are kept in memory; and opened private keys.
 const CACHED: u64 = 10_000;
-/// How long an opened private key is kept.
-const OPENED_FOR: Duration = Duration::from_secs(300);
 /// How long a tenant's keys are used without asking the store: how long a key that was removed elsewhere is
 /// still one here.
 pub(super) const FRESH: Duration = Duration::from_secs(30);
@@ -42,7 +40,7 @@ pub struct Keyring {
     scope: PlatformScope,
     first: SigningAlgorithm,
     known: Cache<TenantId, Arc<Known>>,
-    /// The key each tenant signs with.
+    /// The key each tenant signs with, kept no longer than the data key that opens it.
     opened: Cache<TenantId, Arc<Signing>>,
 }
 
@@ -92,6 +90,7 @@ impl Keyring {
         master: MasterKey,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let opened_for = data_keys.ttl();
         Ok(Self {
             store,
             sealing: Sealing::new(data_keys, master),
@@ -99,7 +98,7 @@ impl Keyring {
             scope: PlatformScope::new(PrincipalId::parse("token-issuer")?, "sign and verify tokens"),
             first: SigningAlgorithm::default(),
             known: Cache::builder().max_capacity(CACHED).time_to_live(FRESH).build(),
-            opened: Cache::builder().max_capacity(CACHED).time_to_live(OPENED_FOR).build(),
+            opened: Cache::builder().max_capacity(CACHED).time_to_live(opened_for).build(),
         })
     }
 

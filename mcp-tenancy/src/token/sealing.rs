@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mcp_core::{
-    PlatformScope, Result, Scope,
+    Error, ErrorKind, PlatformScope, Result, Scope,
     key::{Column, DataKeys, MasterKey, Sealed, Secret},
     scope::{Permissions, Principal, PrincipalKind, TenantId},
 };
@@ -32,8 +32,8 @@ impl Sealing {
         private: &[u8],
     ) -> Result<Vec<u8>> {
         let scope = within(scope, tenant);
-        let sealed = self.data_keys.seal(&scope, PRIVATE_KEY.row(kid), private).await?;
-        Ok(sealed.into_bytes())
+        let sealed = self.data_keys.seal(&scope, PRIVATE_KEY.row(kid), private).await;
+        Ok(sealed.map_err(to_callers)?.into_bytes())
     }
 
     pub(super) async fn open(
@@ -45,11 +45,24 @@ impl Sealing {
     ) -> Result<Secret<Vec<u8>>> {
         let scope = within(scope, tenant);
         if Sealed::is_sealed(&sealed) {
-            return self.data_keys.open(&scope, PRIVATE_KEY.row(kid), &Sealed::from_stored(sealed)?).await;
+            let sealed = Sealed::from_stored(sealed)?;
+            let opened = self.data_keys.open(&scope, PRIVATE_KEY.row(kid), &sealed).await;
+            return opened.map_err(to_callers);
         }
         let private = self.master.open(&sealed, &[tenant.as_str(), kid])?;
         self.data_keys.record_unsealing(&scope, &format!("signing_key/{kid}")).await?;
         Ok(private)
+    }
+}
+
+/// A vault that refuses the platform has refused nobody who asks for a token: to them it is away. Operators see why.
+fn to_callers(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            Error::unavailable("token.key", "the tenant's signing key cannot be used now; try again")
+                .with_source(error)
+        }
+        _ => error,
     }
 }
 

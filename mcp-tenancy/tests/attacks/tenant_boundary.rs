@@ -122,6 +122,30 @@ async fn every_grant_of_a_suspended_tenant_fails() {
     assert_eq!(world.send_bearer(&token).await.status(), StatusCode::OK);
 }
 
+/// As tenants are told: refused on every replica within a second, though another one deleted it.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_elsewhere_refuses_every_grant_within_a_second() {
+    let world = World::new().await;
+    let (token, key) = (world.token("acme").await, world.api_key("acme").await);
+    let credentials = [token.as_str(), key.text.expose()];
+    for credential in credentials {
+        assert_eq!(world.send_bearer(credential).await.status(), StatusCode::OK);
+    }
+    let elsewhere = world.other_replica().await;
+    let day = Duration::from_secs(24 * 3600);
+    elsewhere.delete_tenant(&world.admin, &tenant("acme"), day).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    for credential in credentials {
+        assert_eq!(world.send_bearer(credential).await.status(), StatusCode::FORBIDDEN);
+    }
+    assert_eq!(world.send_bearer(&world.token("beta").await).await.status(), StatusCode::OK);
+    elsewhere.restore_tenant(&world.admin, &tenant("acme")).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    for credential in credentials {
+        assert_eq!(world.send_bearer(credential).await.status(), StatusCode::OK);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_suspension_ends_calls_in_flight_and_open_streams() {
     let world = World::new().await;

@@ -239,8 +239,12 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "pii.tool_results",
         "What becomes of personal data and secrets in what servers answer: `off`, `mask`, `hash` or `refuse`.",
     ),
+    (
+        "pii.contexts",
+        "The same in contexts and memories, before they are stored; what is there already stays.",
+    ),
     ("pii.logs", "The same in the platform's log; `refuse` withholds the line."),
-    ("pii.tenants", "pii.tool_results of single tenants: `acme = \"hash\"`."),
+    ("pii.tenants", "Both pii.tool_results and pii.contexts of single tenants: `acme = \"hash\"`."),
     (
         "pii.hash_key_file",
         "File with the key of hashes, the base64 of 32 bytes, the same for all replicas. Empty: a new one at each start.",
@@ -284,11 +288,20 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("vault.key", "transit: name of the wrapping key."),
     ("vault.namespace", "transit: namespace, for Vault Enterprise. Empty: none."),
     ("vault.token", "transit: `${VARIABLE}`, the environment variable with the token. Empty: none."),
-    ("vault.token_file", "transit: file with the token, in place of token; read again every minute."),
+    ("vault.token_file", "transit: file with the token, in place of token; read again every five seconds."),
     (
         "vault.ca",
         "transit: PEM file with the certificates that vouch for it. Empty: those of the public web.",
     ),
+    (
+        "vault.ttl_seconds",
+        "How long an open data key is used before the vault is asked again: a refusal there takes as long.",
+    ),
+    (
+        "vault.hold_seconds",
+        "How long an open data key goes on while the vault is away; then what it seals is closed.",
+    ),
+    ("vault.timeout_millis", "Longest wait for an answer of the vault; then it counts as away."),
 ];
 
 /// The meaning of one setting.

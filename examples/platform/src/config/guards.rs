@@ -125,6 +125,9 @@ pub struct Vault {
     pub token: String,
     pub token_file: PathBuf,
     pub ca: PathBuf,
+    pub ttl_seconds: u64,
+    pub hold_seconds: u64,
+    pub timeout_millis: u64,
 }
 
 impl Default for Vault {
@@ -140,6 +143,9 @@ impl Default for Vault {
             token: String::new(),
             token_file: PathBuf::new(),
             ca: PathBuf::new(),
+            ttl_seconds: 60,
+            hold_seconds: 900,
+            timeout_millis: 5_000,
         }
     }
 }
@@ -194,6 +200,12 @@ impl Vault {
         };
         let variable = self.token_variable()?;
         let from_file = !self.token_file.as_os_str().is_empty();
+        if self.ttl_seconds == 0 || self.timeout_millis == 0 {
+            return Err(refused("vault.ttl_seconds and vault.timeout_millis must be at least 1"));
+        }
+        if self.hold_seconds < self.ttl_seconds {
+            return Err(refused("vault.hold_seconds must not be below vault.ttl_seconds"));
+        }
         if same {
             return Err(refused("vault.earlier names the vault that vault.backend does; set it to \"none\""));
         }
@@ -264,14 +276,29 @@ impl Syslog {
     }
 }
 
-/// Personal data and secrets, in what servers answer and in the log.
+/// Personal data and secrets, in what servers answer, in what is stored and in the log.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pii {
     pub tool_results: PiiMode,
+    pub contexts: PiiMode,
     pub logs: PiiMode,
     pub tenants: BTreeMap<String, PiiMode>,
     pub hash_key_file: PathBuf,
+}
+
+impl Pii {
+    pub(super) fn check(&self) -> Result<()> {
+        let hashes =
+            std::iter::once(&self.contexts).chain(self.tenants.values()).any(|mode| *mode == PiiMode::Hash);
+        match hashes && self.hash_key_file.as_os_str().is_empty() {
+            true => Err(refused(
+                "\"hash\" in pii.contexts and pii.tenants needs pii.hash_key_file: what is stored must be hashed alike \
+                 by every replica, and after a restart",
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What becomes of personal data.

@@ -134,6 +134,7 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
         config.limits.check()?;
         config.policy.check()?;
         config.vault.check()?;
+        config.pii.check()?;
         config.audit.syslog.check()?;
         return Ok(config);
     };
@@ -219,8 +220,12 @@ mod tests {
             (Some("[vault]\nbackend = \"transit\"\n"), vec![], "needs vault.address"),
             (Some("[vault]\ntoken = \"hvs.1\"\n"), vec![], "must be ${VARIABLE}"),
             (Some("[vault]\nearlier = \"master_key\"\n"), vec![], "set it to \"none\""),
+            (Some("[vault]\nttl_seconds = 0\n"), vec![], "vault.ttl_seconds"),
+            (Some("[vault]\nhold_seconds = 59\n"), vec![], "vault.hold_seconds must not be below"),
             (Some("[audit.syslog]\naddress = \"siem:6514\"\n"), vec![], "needs audit.syslog.ca"),
             (Some("[pii]\ntool_results = \"masked\"\n"), vec![], "did you mean `mask`?"),
+            (Some("[pii]\ncontexts = \"hash\"\n"), vec![], "needs pii.hash_key_file"),
+            (Some("[pii]\ntenants = { acme = \"hash\" }\n"), vec![], "needs pii.hash_key_file"),
         ] {
             let error = load(file, &environment).unwrap_err();
             assert!(error.message().contains(wanted), "{wanted:?} not in {error}");

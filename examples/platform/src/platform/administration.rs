@@ -12,6 +12,7 @@ use mcp_core::{
     embed::Embedder,
     key::MasterKey,
     lease::Leases,
+    redact::Redactor,
 };
 use mcp_tenancy::Tenancy;
 use tokio::fs::DirBuilder;
@@ -140,8 +141,9 @@ impl Administration {
         &self,
         config: &Config,
         embedder: Option<Arc<dyn Embedder>>,
+        redactor: Option<Arc<dyn Redactor>>,
     ) -> Result<Remembering> {
-        Remembering::start(&self.database, config, embedder)
+        Remembering::start(&self.database, config, embedder, redactor)
     }
 
     /// Whether the database answers.

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mcp_automation::fleet::{Fleet, ServerState};
+use mcp_context::vector::LocalVectorIndex;
 use mcp_core::{
     Error, PlatformScope, Result,
     erase::{Erased, TenantEraser},
@@ -18,20 +19,21 @@ use mcp_tenancy::{
 use super::Administration;
 use crate::config::Config;
 
-/// What erases tenants, and what it begins with: their servers, and what is remembered of their roles and policies.
+/// What erases tenants, and what it begins with: their servers, and what is held and remembered in memory for them.
 ///
 /// Releases of servers are none of it: operators install them for all tenants, and nothing of a tenant is in them.
 pub(super) fn eraser(
     config: &Config,
     administration: &Administration,
     fleet: &Arc<Fleet>,
+    index: Arc<LocalVectorIndex>,
     authorization: &Authorization,
 ) -> Result<Eraser> {
     let tenancy = administration.tenancy();
     let servers = Servers { fleet: Arc::clone(fleet), directory: Arc::clone(tenancy.directory()) };
     let interval = Duration::from_secs(config.tenants.erase_interval_seconds);
     let settings = ErasureConfig { interval, ..ErasureConfig::default() };
-    let mut others: Vec<Arc<dyn TenantEraser>> = vec![Arc::new(servers)];
+    let mut others: Vec<Arc<dyn TenantEraser>> = vec![Arc::new(servers), index];
     others.extend(authorization.erasers().iter().cloned());
     Eraser::new(tenancy, administration.leases(), others, settings)
 }

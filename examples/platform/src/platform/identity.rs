@@ -105,10 +105,15 @@ fn refused(setting: &str, error: &Error) -> Error {
 
 async fn foreign(auth: &config::Auth) -> Result<ForeignConfig> {
     let defaults = ForeignConfig::default();
+    let keys_stale_for = Duration::from_secs(auth.issuer_keys_stale_seconds);
+    // Asked for before they are too old, whatever their issuer says: else callers would wait each time they are.
+    let in_time = keys_stale_for / 2;
     Ok(ForeignConfig {
         roots: roots(auth).await?,
         timeout: Duration::from_secs(auth.issuer_timeout_seconds),
-        keys_stale_for: Duration::from_secs(auth.issuer_keys_stale_seconds),
+        keys_fresh_for: defaults.keys_fresh_for.min(in_time),
+        keys_fresh_at_least: defaults.keys_fresh_at_least.min(in_time),
+        keys_stale_for,
         active_for: Duration::from_secs(auth.introspection_seconds),
         ..defaults
     })

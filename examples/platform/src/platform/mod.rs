@@ -100,7 +100,8 @@ impl Platform {
 
         let fleet = Arc::new(Fleet::new(spec, fleet_config(&config.fleet, launcher.clone())));
         let auditing = administration.start_auditing()?;
-        let remembering = administration.start_remembering(&config, inference.embedder())?;
+        let personal::Redactors { tools, contexts } = personal::of_tenants(&config.pii).await?;
+        let remembering = administration.start_remembering(&config, inference.embedder(), contexts)?;
         let limits = Limits::open(&config.limits, auditing.denials())?;
         let policies = administration.open_policies(&config.policy, auditing.denials()).await?;
         let gateway = Gateway::guarded(
@@ -112,7 +113,7 @@ impl Platform {
                 authorizer: Some(Arc::clone(policies.authorization().authorizer()) as _),
                 limits: limits.of_tools(),
                 quota: Some(administration.tenancy().quota()),
-                redactor: personal::of_tools(&config.pii).await?,
+                redactor: tools,
             },
         )?;
         let forwarding = administration.start_forwarding(&config).await?;
@@ -122,7 +123,11 @@ impl Platform {
         tasks.spawn(async move { until.run_until_cancelled(folding.upkeep()).await });
         let closing = close_suspended(administration.tenancy(), Arc::clone(&fleet))?;
         tasks.spawn(stop.clone().run_until_cancelled_owned(closing));
-        let eraser = erasing::eraser(&config, &administration, &fleet, policies.authorization())?;
+        let (index, suspended) = (remembering.index(), administration.tenancy().directory().suspended());
+        let forgetting = async move { index.follow_closed(suspended).await };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(forgetting));
+        let (index, authorization) = (remembering.index(), policies.authorization());
+        let eraser = erasing::eraser(&config, &administration, &fleet, index, authorization)?;
         let until = stop.clone();
         tasks.spawn(async move { eraser.run(until).await });
         if let Some(token) = administration.vault_token() {

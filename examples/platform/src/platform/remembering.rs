@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mcp_context::{
-    context::{ContextLimits, ContextStore},
+    context::{ContextLimits, ContextStore, RedactingContextStore},
     http_api::{self, ContextQuota},
     memory::Memories,
     vector::{LocalConfig, LocalVectorIndex},
@@ -14,6 +14,7 @@ use mcp_core::{
     clock::SystemClock,
     embed::Embedder,
     event::{BusConfig, EventBus, EventFeed, MemoryEventBus, OutboxRelay, RelayConfig},
+    redact::Redactor,
 };
 use mcp_tenancy::tenant::TenantDirectory;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::config::Config;
 pub(super) struct Remembering {
     contexts: Arc<dyn ContextStore>,
     memories: Arc<Memories>,
+    index: Arc<LocalVectorIndex>,
     feed: Arc<dyn EventFeed>,
     bus: Arc<dyn EventBus>,
     relay: OutboxRelay,
@@ -49,6 +51,7 @@ impl Remembering {
         database: &Database,
         config: &Config,
         embedder: Option<Arc<dyn Embedder>>,
+        redactor: Option<Arc<dyn Redactor>>,
     ) -> Result<Self> {
         let settings = &config.context;
         let limits = ContextLimits {
@@ -66,9 +69,20 @@ impl Remembering {
         let clock = Arc::new(SystemClock);
         let relay =
             OutboxRelay::start(database.outbox(), Arc::clone(&bus), database.leases(), clock, relaying)?;
+        let contexts = database.contexts(limits);
+        let memories = Memories::new(database.memories(), embedder, Arc::clone(&index) as _);
+        // The one place where personal data is kept out of what is stored: everything above gets these.
+        let (contexts, memories) = match redactor {
+            None => (contexts, memories),
+            Some(redactor) => {
+                let redacting = RedactingContextStore::new(contexts, Arc::clone(&redactor));
+                (Arc::new(redacting) as _, memories.with_redactor(redactor))
+            }
+        };
         Ok(Self {
-            contexts: database.contexts(limits),
-            memories: Arc::new(Memories::new(database.memories(), embedder, index)),
+            contexts,
+            memories: Arc::new(memories),
+            index,
             feed: database.feed(),
             bus,
             relay,
@@ -101,6 +115,11 @@ impl Remembering {
 
     pub(super) fn memories(&self) -> Arc<Memories> {
         Arc::clone(&self.memories)
+    }
+
+    /// What holds the vectors of memories, which must not outlive their tenant.
+    pub(super) fn index(&self) -> Arc<LocalVectorIndex> {
+        Arc::clone(&self.index)
     }
 
     pub(super) fn feed(&self) -> Arc<dyn EventFeed> {

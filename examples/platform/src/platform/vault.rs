@@ -16,7 +16,7 @@ use super::secrets;
 use crate::config::{self, EarlierVault, VaultBackend};
 
 /// How often a token file is read again: whoever renews the token writes it there.
-const READ_AGAIN: Duration = Duration::from_secs(60);
+const READ_AGAIN: Duration = Duration::from_secs(5);
 /// Longest answer of Vault's that is read.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -62,7 +62,13 @@ pub(super) async fn open(
         None => current,
         Some(earlier) => Arc::new(VaultSuccession::new(current, vec![earlier])),
     };
-    let data_keys = DataKeys::new(store, vault, Arc::new(SystemClock), DataKeysConfig::default());
+    let kept = DataKeysConfig {
+        ttl: Duration::from_secs(settings.ttl_seconds),
+        hold: Duration::from_secs(settings.hold_seconds),
+        patience: Duration::from_millis(settings.timeout_millis),
+        ..DataKeysConfig::default()
+    };
+    let data_keys = DataKeys::new(store, vault, Arc::new(SystemClock), kept);
     Ok(Opened { data_keys: Arc::new(data_keys), token })
 }
 

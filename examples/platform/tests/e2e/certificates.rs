@@ -22,6 +22,9 @@ use crate::support::Served;
 
 const ROBOT: &str = "spiffe://prod.acme/robot";
 
+/// When a test gives up on an end that must come; no bound on how soon.
+const GUARD: Duration = Duration::from_secs(60);
+
 /// An authority for clients.
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -109,13 +112,6 @@ impl Platform {
             None => config.with_no_client_auth(),
         };
         let address = self.served.url.strip_prefix("https://").unwrap().split('/').next().unwrap();
-        let stream = TcpStream::connect(address).await.unwrap();
-        let name = ServerName::try_from("platform.test").unwrap();
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-        let driving = tokio::spawn(connection);
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
@@ -125,19 +121,41 @@ impl Platform {
             request = request.header("authorization", format!("Bearer {bearer}"));
         }
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answered = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await;
-        driving.abort();
-        // TLS 1.3: a client hears that its certificate is refused with the first answer.
-        let answer = answered.map_err(|error| format!("{error:?}"))?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        let exchange = async {
+            let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+            let name = ServerName::try_from("platform.test").unwrap();
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
+            exchange(stream, request).await
+        };
+        tokio::time::timeout(GUARD, exchange).await.expect("neither an answer nor an end of the connection")
     }
 
     async fn tenant(&self, client: &Client, tenant: &str) -> Result<StatusCode, String> {
         let path = format!("/tenants/{tenant}");
         self.send(Some(client), ("GET", &path), None, Value::Null).await.map(|(status, _)| status)
     }
+}
+
+/// One request on a fresh connection, and the answer.
+async fn exchange(
+    stream: tokio_rustls::client::TlsStream<TcpStream>,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Value), String> {
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
+    let answered = async move {
+        // TLS 1.3: a client hears that its certificate is refused with the first answer.
+        let answer = sender.send_request(request).await.map_err(|error| format!("{error:?}"))?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    };
+    // By one task: a request that is handed over at the moment in which another task drops the connection is
+    // never answered by hyper.
+    let (answered, _) = tokio::join!(answered, connection);
+    answered
 }
 
 fn trust(directory: &Path, authority: &Authority) {

@@ -1,11 +1,7 @@
 //! Chats through the server, as the official OpenAI client sees them: whole and streamed, with good providers,
 //! bad ones, and none.
 
-use std::{
-    fmt::Write as _,
-    net::TcpListener,
-    process::{Command, Stdio},
-};
+use std::{fmt::Write as _, net::TcpListener, process::Command};
 
 use http::{Method, StatusCode};
 use mcp_core::key::Secret;
@@ -13,7 +9,12 @@ use serde_json::{Value, json};
 
 use crate::{
     scripted::{ECHO, Scripted},
-    support::{Served, http::Attempt, tools},
+    support::{
+        Served,
+        bounded::{self, LONG},
+        http::Attempt,
+        tools,
+    },
 };
 
 /// Makes calls with the official client; prints what became of each.
@@ -63,12 +64,9 @@ const FAULTS: [&str; 9] = [
 
 /// What the official client gets for these calls.
 fn call(served: &Served, key: &str, calls: &[(&str, &str)]) -> Vec<Value> {
-    let done = Command::new(tools().join("openai/bin/python"))
-        .args(["-c", CLIENT, &v1(served), &json!(calls).to_string()])
-        .env("KEY", key)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let mut client = Command::new(tools().join("openai/bin/python"));
+    client.args(["-c", CLIENT, &v1(served), &json!(calls).to_string()]).env("KEY", key);
+    let done = bounded::output(&mut client, LONG);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()
 }

@@ -1,11 +1,12 @@
 //! Three real servers behind one gateway, called by the official clients.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-};
+use std::process::{Child, Command, Stdio};
 
-use crate::support::{Served, processes, tools};
+use crate::support::{
+    Served,
+    bounded::{self, LIMIT, Lines},
+    processes, tools,
+};
 use serde_json::{Value, json};
 
 /// The fixture over HTTP, ended when dropped.
@@ -22,10 +23,8 @@ impl HttpFixture {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().to_owned();
-        assert!(url.starts_with("http://"), "{line:?}");
+        let url = Lines::of("the fixture", process.stdout.take().unwrap(), LIMIT).next().unwrap();
+        assert!(url.starts_with("http://"), "{url:?}");
         Self { process, url }
     }
 }
@@ -73,17 +72,16 @@ fn the_inspector_lists_and_calls_all_three() {
     let token = served.tenant("acme");
     let inspect = |arguments: &[&str]| {
         let programs = tools().join("inspector/node_modules/.bin");
-        let done = Command::new(programs.join("node"))
+        let mut inspector = Command::new(programs.join("node"));
+        inspector
             .arg(programs.join("mcp-inspector"))
             .args(["--cli", &served.url, "--transport", "http"])
             .arg("--header")
             .arg(format!("Authorization: Bearer {}", token.expose()))
             .args(arguments)
             .current_dir(served.path())
-            .env("HOME", served.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .env("HOME", served.path());
+        let done = bounded::output(&mut inspector, LIMIT);
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         serde_json::from_slice::<Value>(&done.stdout).unwrap()
     };
@@ -129,11 +127,9 @@ fn the_python_client_lists_and_calls_all_three() {
     let token = served.tenant("acme");
     let wanted: Vec<_> = calls().into_iter().map(|(tool, arguments, _)| json!([tool, arguments])).collect();
     for (mode, protocol) in [("auto", "2026-07-28"), ("legacy", "2025-11-25")] {
-        let done = Command::new(tools().join("client/bin/python"))
-            .args(["-c", PYTHON, &served.url, token.expose(), mode, &json!(wanted).to_string()])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let mut client = Command::new(tools().join("client/bin/python"));
+        client.args(["-c", PYTHON, &served.url, token.expose(), mode, &json!(wanted).to_string()]);
+        let done = bounded::output(&mut client, LIMIT);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let got: Value = serde_json::from_slice(&done.stdout).unwrap();
         assert_eq!(got["protocol"], protocol);

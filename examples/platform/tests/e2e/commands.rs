@@ -1,11 +1,14 @@
 //! The command line, without a server running.
 
-use std::{path::PathBuf, process::Output};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::support::{Served, binary};
+use crate::support::{
+    Served, binary,
+    bounded::{self, LIMIT},
+};
 
 fn nothing_served() -> Served {
     Served::prepare(&json!({}), "")
@@ -125,8 +128,10 @@ async fn verification_of_an_altered_log_fails_and_names_the_record() {
     served.command(&["tenant", "create", "acme"]);
     // On its way down it seals what is there.
     assert!(served.stop().success());
-    let verify =
-        || -> Output { binary().args(["audit", "verify"]).current_dir(served.path()).output().unwrap() };
+    let verify = || {
+        let mut command = binary();
+        bounded::output(command.args(["audit", "verify"]).current_dir(served.path()), LIMIT)
+    };
     let intact = verify();
     let said = String::from_utf8_lossy(&intact.stdout).into_owned();
     assert_eq!(intact.status.code(), Some(0), "{said}");

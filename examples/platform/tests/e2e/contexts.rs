@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Served,
     api::{Caller, metrics},
+    bounded::within,
 };
 
 fn says(text: &str) -> Value {
@@ -140,7 +141,7 @@ async fn after_kill_9_every_acknowledged_append_is_there_once_and_so_is_its_even
     // In the midst of it: some are acknowledged, and all writers have one under way.
     let mut acked = HashMap::new();
     while acked.len() < 100 {
-        let (text, seq) = acks.recv().await.unwrap();
+        let (text, seq) = within("an acknowledged message", acks.recv()).await.unwrap();
         acked.insert(text, seq);
     }
     served.kill();
@@ -148,7 +149,7 @@ async fn after_kill_9_every_acknowledged_append_is_there_once_and_so_is_its_even
         // It ends with the connection.
         assert!(writer.await.is_err());
     }
-    while let Some((text, seq)) = acks.recv().await {
+    while let Some((text, seq)) = within("the last messages", acks.recv()).await {
         acked.insert(text, seq);
     }
 
@@ -210,15 +211,15 @@ async fn an_event_stream_goes_on_from_the_last_event_and_ends_when_the_server_st
     assert_eq!(later.status, StatusCode::CREATED);
     let mut text = String::new();
     while !text.contains("id: 3\n") {
-        let frame = tokio::time::timeout(std::time::Duration::from_secs(30), body.frame()).await;
-        let data = frame.expect("no event came").unwrap().unwrap().into_data().unwrap();
+        let frame = within("an event", body.frame()).await;
+        let data = frame.unwrap().unwrap().into_data().unwrap();
         text.push_str(std::str::from_utf8(&data).unwrap());
     }
     assert!(text.contains("id: 2\nevent: com.mcp.tenant.context.updated\ndata: {"), "{text}");
     assert!(!text.contains("id: 1\n"), "{text}");
     assert!(served.stop().success());
     // The stream was ended, not cut.
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = within("the end of the stream", body.frame()).await {
         frame.unwrap();
     }
 }

@@ -1,14 +1,17 @@
 //! The demo ends well, and says so.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::support::{self, models, processes};
+use crate::support::{
+    self,
+    bounded::{self, LIMIT, LONG, Lines},
+    models, processes,
+};
 
 /// Everything that is shown on every machine with npm, in its order.
 const STEPS: [&str; 19] = [
@@ -35,14 +38,14 @@ const STEPS: [&str; 19] = [
 const LAST: &str = "stop, and look for processes left behind";
 
 /// The demo with this folder as the user's cache.
-fn demo(cache: &Path) -> std::process::Command {
+fn demo(cache: &Path) -> Command {
     let mut command = support::binary();
     command.arg("demo").env("XDG_CACHE_HOME", cache);
     command
 }
 
 fn rows(cache: &Path) -> Vec<Value> {
-    let done = demo(cache).arg("--json").output().unwrap();
+    let done = bounded::output(demo(cache).arg("--json"), LONG);
     let said = String::from_utf8(done.stdout).unwrap();
     assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
     said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -80,7 +83,7 @@ fn without_a_model_the_demo_says_the_one_command_that_fetches_it() {
 fn a_demo_that_stays_invites_to_go_on_by_hand_and_ends_when_told() {
     let cache = tempfile::tempdir().unwrap();
     let mut demo = demo(cache.path()).arg("--stay").stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = Lines::of("the demo", demo.stdout.take().unwrap(), LONG);
     let mut printed = String::new();
     let invitation =
         lines.by_ref().inspect(|line| printed.push_str(line)).find(|line| line.contains("TOKEN="));
@@ -92,11 +95,11 @@ fn a_demo_that_stays_invites_to_go_on_by_hand_and_ends_when_told() {
         .take_while(|line| !line.is_empty())
         .collect();
     let script = format!("{}\n{}", token.trim(), command.join("\n"));
-    let answer = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    let answer = bounded::output(Command::new("bash").args(["-c", &script]), LIMIT);
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     assert!(answer.contains("fixture__echo"), "{script}\n{answer}");
     processes::terminate(demo.id());
     let rest: Vec<String> = lines.collect();
-    assert!(demo.wait().unwrap().success(), "{rest:?}");
+    assert!(bounded::status("the demo, told to stop", demo).success(), "{rest:?}");
     assert!(rest.iter().any(|line| line.starts_with("ok") && line.contains(LAST)), "{rest:?}");
 }

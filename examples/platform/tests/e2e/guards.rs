@@ -1,21 +1,29 @@
 //! Limits, quotas and personal data, over HTTP.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use mcp_core::key::Secret;
 use serde_json::{Value, json};
 
 use crate::support::{
     Served,
-    api::{Caller, metrics},
+    api::{Caller, metrics, ready},
+    database::{Database, on_every_database},
     fixture,
     http::{Answer, Attempt},
+    redis::Redis,
 };
+
+on_every_database!(
+    limits_of_principals_and_routes_take_from_all_or_none,
+    a_tool_is_limited_under_each_of_its_names_and_others_are_not,
+    tools_that_nobody_lists_share_a_limit,
+    more_requests_at_once_than_a_tenant_may_run_are_refused_and_those_of_others_go_on,
+    a_quota_of_tool_calls_is_counted_shown_and_reset,
+    data_keys_are_shown_rotated_and_wrapped_anew,
+);
 
 fn fixtures(mark: &str) -> Value {
     json!({ "fixture": fixture(mark, &[]) })
@@ -36,11 +44,10 @@ fn figure(answer: &Answer, name: &str) -> u64 {
     answer.headers[name].to_str().unwrap().parse().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn limits_of_principals_and_routes_take_from_all_or_none() {
+async fn limits_of_principals_and_routes_take_from_all_or_none(database: &Database) {
     let config =
         "[limits]\nprincipal_per_minute = 4\nroutes = [{ path = \"/api/v1/keys\", per_minute = 1 }]\n";
-    let served = Served::start(&json!({}), config);
+    let served = database.serve(&json!({}), config);
     served.tenant("acme");
     let (ann, bob) = (Caller::new(&served, &key(&served, "ann")), Caller::new(&served, &key(&served, "bob")));
     assert_eq!(ann.get("/keys").await.status, StatusCode::OK);
@@ -61,10 +68,9 @@ async fn limits_of_principals_and_routes_take_from_all_or_none() {
     assert_eq!(bob.get("/keys").await.status, StatusCode::TOO_MANY_REQUESTS, "the route's is the tenant's");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tool_is_limited_under_each_of_its_names_and_others_are_not() {
+async fn a_tool_is_limited_under_each_of_its_names_and_others_are_not(database: &Database) {
     let config = "[limits]\ntools = { fixture__echo = 2 }\n";
-    let served = Served::start(&fixtures("tools"), config);
+    let served = database.serve(&fixtures("tools"), config);
     served.tenant("acme");
     let ann = key(&served, "ann");
     let message = json!({ "message": "hello" });
@@ -82,9 +88,8 @@ async fn a_tool_is_limited_under_each_of_its_names_and_others_are_not() {
     assert_eq!(call(&served.url, &ann, "fixture__env", json!({})).await.status, StatusCode::OK);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tools_that_nobody_lists_share_a_limit() {
-    let served = Served::start(&fixtures("unlisted"), "[limits]\ntool_per_minute = 2\n");
+async fn tools_that_nobody_lists_share_a_limit(database: &Database) {
+    let served = database.serve(&fixtures("unlisted"), "[limits]\ntool_per_minute = 2\n");
     served.tenant("acme");
     let ann = key(&served, "ann");
     for n in 0..2 {
@@ -96,9 +101,10 @@ async fn tools_that_nobody_lists_share_a_limit() {
     assert_eq!(call(&served.url, &ann, "fixture__env", json!({})).await.status, StatusCode::OK);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn more_requests_at_once_than_a_tenant_may_run_are_refused_and_those_of_others_go_on() {
-    let served = Served::start(&fixtures("at-once"), "[limits]\nrequests_at_once = 1\n");
+async fn more_requests_at_once_than_a_tenant_may_run_are_refused_and_those_of_others_go_on(
+    database: &Database,
+) {
+    let served = database.serve(&fixtures("at-once"), "[limits]\nrequests_at_once = 1\n");
     let (_, globex) = (served.tenant("acme"), served.tenant("globex"));
     let ann = key(&served, "ann");
     // The server runs, so that the call below finds it.
@@ -108,7 +114,7 @@ async fn more_requests_at_once_than_a_tenant_may_run_are_refused_and_those_of_ot
     let began = Instant::now();
     // Once the server has it, it has its place.
     loop {
-        let ready = Attempt::new(Method::GET, &format!("{}/ready", served.operations)).send().await.json();
+        let ready = ready(&served).await.json();
         if ready["servers"].as_array().unwrap().iter().any(|server| server["in_flight"] == 1) {
             break;
         }
@@ -129,9 +135,8 @@ async fn more_requests_at_once_than_a_tenant_may_run_are_refused_and_those_of_ot
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_quota_of_tool_calls_is_counted_shown_and_reset() {
-    let served = Served::start(&fixtures("quota"), "");
+async fn a_quota_of_tool_calls_is_counted_shown_and_reset(database: &Database) {
+    let served = database.serve(&fixtures("quota"), "");
     served.tenant("acme");
     let ann = key(&served, "ann");
     let operator = Caller::new(&served, &served.operator_key());
@@ -182,46 +187,69 @@ async fn personal_data_is_masked_in_results_where_an_operator_says_so() {
     assert!(!text(&refused).contains("ada@example.com"), "{refused:?}");
 }
 
-/// A Redis of the test's own, which it may kill.
-struct Redis {
-    process: Child,
-    url: String,
+/// The marks in the place of what was found in the text of an answer: `[email_…]`.
+fn marks(answer: &Answer, kind: &str) -> Vec<String> {
+    let (answer, begin) = (answer.json(), format!("[{kind}_"));
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap_or_default();
+    text.split(&begin).skip(1).map(|rest| rest.split_once(']').unwrap().0.to_owned()).collect()
 }
 
-impl Redis {
-    fn start() -> Self {
-        for _ in 0..5 {
-            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut process = Command::new("redis-server")
-                .args([
-                    "--bind",
-                    "127.0.0.1",
-                    "--port",
-                    &port.to_string(),
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ])
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("redis-server does not start: `cargo xtask test` installs it");
-            let mut said = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-            if said.any(|line| line.contains("Ready to accept connections")) {
-                return Self { process, url: format!("redis://127.0.0.1:{port}") };
-            }
-            // Its port was taken meanwhile.
-            process.wait().unwrap();
-        }
-        panic!("redis-server does not start");
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hashed_is_known_again_within_its_tenant_and_in_no_other() {
+    let config = "[pii]\ntool_results = \"hash\"\nhash_key_file = \"pii.key\"\n";
+    let mut served = Served::prepare(&fixtures("hashed"), config);
+    std::fs::write(served.path().join("pii.key"), STANDARD.encode([7; 32])).unwrap();
+    served.run();
+    let (acme, globex) = (served.tenant("acme"), served.tenant("globex"));
+    let echo = async |served: &Served, token: &Secret<String>, message: &str| {
+        let answer = call(&served.url, token, "fixture__echo", json!({ "message": message })).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(!text.contains("example.com") && !text.contains("1111"), "{text}");
+        answer
+    };
+    let first = echo(&served, &acme, "ada@example.com, then Ada@Example.com, then bob@example.com").await;
+    let [ada, again, bob] = marks(&first, "email").try_into().unwrap();
+    assert_eq!(ada, again, "one address, written in two ways");
+    assert_ne!(ada, bob);
+    let card = echo(&served, &acme, "4111 1111 1111 1111 or 4111-1111-1111-1111").await;
+    let [card, same] = marks(&card, "card").try_into().unwrap();
+    assert_eq!(card, same);
+    let theirs = echo(&served, &globex, "ada@example.com, 4111 1111 1111 1111").await;
+    assert_ne!(marks(&theirs, "email"), [ada.as_str()], "two tenants can compare what they know");
+    assert_ne!(marks(&theirs, "card"), [card.as_str()]);
+
+    // With the key in a file, by another process too.
+    assert!(served.stop().success());
+    served.run();
+    let later = echo(&served, &acme, "to ada@example.com").await;
+    assert_eq!(marks(&later, "email"), [ada]);
 }
 
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_with_personal_data_that_a_tenant_refuses_is_a_clear_error_without_it() {
+    let config = "[pii]\ntenants = { initech = \"refuse\" }\n";
+    let served = Served::start(&fixtures("refused"), config);
+    let (initech, acme) = (served.tenant("initech"), served.tenant("acme"));
+    for (kind, value) in [
+        ("email", "ada@example.com"),
+        ("card", "4111 1111 1111 1111"),
+        ("secret", "Bearer abcdefghijklmnopqrstuvwxyz012345"),
+    ] {
+        let message = json!({ "message": format!("it is {value}") });
+        let refused = call(&served.url, &initech, "fixture__echo", message.clone()).await;
+        let text = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(!text.contains(value), "{text}");
+        let error = &refused.json()["error"];
+        let said = error["message"].as_str().unwrap();
+        assert!(said.contains("withheld") && said.contains(kind), "{text}");
+        assert_eq!(error["data"]["code"], "permission_denied", "{text}");
+        // Nothing of it reached the caller's neighbour, who has no such policy.
+        let plain = call(&served.url, &acme, "fixture__echo", message).await;
+        assert!(String::from_utf8_lossy(&plain.body).contains(value), "{plain:?}");
     }
+    let harmless = call(&served.url, &initech, "fixture__echo", json!({ "message": "it is sunny" })).await;
+    assert!(String::from_utf8_lossy(&harmless.body).contains("it is sunny"), "{harmless:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,16 +257,13 @@ async fn replicas_share_limits_in_redis_and_go_on_alone_when_it_dies() {
     let redis = Redis::start();
     let config = format!(
         "[limits]\nredis_url = \"{}\"\nredis_timeout_millis = 1000\nprincipal_per_minute = 3\n",
-        redis.url
+        redis.url()
     );
     let (one, two) = (Served::start(&json!({}), &config), Served::start(&json!({}), &config));
     let callers = [&one, &two].map(|served| {
         served.tenant("acme");
         Caller::new(served, &key(served, "ann"))
     });
-    let ready = async |served: &Served| {
-        Attempt::new(Method::GET, &format!("{}/ready", served.operations)).send().await
-    };
     let mut allowed = 0;
     for n in 0..6 {
         let answer = callers[n % 2].get("/servers").await;
@@ -264,9 +289,8 @@ async fn replicas_share_limits_in_redis_and_go_on_alone_when_it_dies() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn data_keys_are_shown_rotated_and_wrapped_anew() {
-    let served = Served::start(&json!({}), "");
+async fn data_keys_are_shown_rotated_and_wrapped_anew(database: &Database) {
+    let served = database.serve(&json!({}), "");
     served.tenant("acme");
     let operator = Caller::new(&served, &served.operator_key());
     let rotate = async || operator.post("/operator/tenants/acme/data-keys/rotate", &json!({})).await;

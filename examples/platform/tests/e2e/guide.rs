@@ -1,11 +1,10 @@
 //! What the guide shows works as it stands there.
 
-use std::{
-    net::TcpListener,
-    process::{Command, Stdio},
-};
+use std::{net::TcpListener, process::Command};
 
 use mcp_platform::config::{self, Config, Source};
+
+use crate::support::bounded::{self, LONG};
 
 const FIRST_PLATFORM: &str = include_str!("../../../../docs/guide/first-platform.md");
 const CONFIGURATION: &str = include_str!("../../../../docs/guide/configuration.md");
@@ -28,16 +27,15 @@ fn the_first_platform_works_as_written() {
     let script = format!("set -eux\ntrap 'kill $(jobs -p) || true' EXIT\n{steps}\ntrap - EXIT\n");
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_mcp-platform"));
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let done = Command::new("bash")
+    let mut shell = Command::new("bash");
+    shell
         .args(["-c", &script])
         .current_dir(directory.path())
         .env("PATH", path)
         .env("XDG_CACHE_HOME", crate::support::cache_of_nobody())
         .env("MCP_PLATFORM__SERVER__LISTEN", format!("127.0.0.1:{port}"))
-        .env("MCP_PLATFORM__SERVER__OPERATIONS_LISTEN", format!("127.0.0.1:{operations}"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .env("MCP_PLATFORM__SERVER__OPERATIONS_LISTEN", format!("127.0.0.1:{operations}"));
+    let done = bounded::output(&mut shell, LONG);
     let log = std::fs::read_to_string(directory.path().join("platform/serve.log")).unwrap_or_default();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{}\n{said}\n{log}", String::from_utf8_lossy(&done.stdout));

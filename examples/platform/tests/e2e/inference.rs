@@ -2,7 +2,13 @@
 
 use std::process::Command;
 
-use crate::support::{Served, api::metrics, http::Attempt, models, tools};
+use crate::support::{
+    Served,
+    api::metrics,
+    bounded::{self, LONG},
+    http::Attempt,
+    models, tools,
+};
 use http::{Method, StatusCode};
 use mcp_core::key::Secret;
 use serde_json::{Value, json};
@@ -73,11 +79,9 @@ async fn the_official_openai_client_gets_the_embeddings_of_the_reference() {
         let set = of_operator(Method::PUT, "/quotas").body(limit.to_string()).send().await;
         assert_eq!(set.status, StatusCode::OK, "{set:?}");
     }
-    let done = Command::new(tools().join("openai/bin/python"))
-        .args(["-c", CLIENT, &served.url.replace("/mcp", "/v1"), REFERENCE])
-        .env("KEY", token.expose())
-        .output()
-        .unwrap();
+    let mut client = Command::new(tools().join("openai/bin/python"));
+    client.args(["-c", CLIENT, &served.url.replace("/mcp", "/v1"), REFERENCE]).env("KEY", token.expose());
+    let done = bounded::output(&mut client, LONG);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let said: Value = serde_json::from_slice(&done.stdout).unwrap();
     let reference: Value = serde_json::from_str(&std::fs::read_to_string(REFERENCE).unwrap()).unwrap();

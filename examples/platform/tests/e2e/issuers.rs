@@ -1,13 +1,7 @@
 //! Foreign issuers through the running platform: declared over REST, a real identity provider behind them.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use mcp_core::key::Secret;
 use serde_json::{Value, json};
@@ -16,63 +10,8 @@ use crate::support::{
     Served,
     api::Caller,
     http::{Answer, Attempt},
-    tools,
+    provider::{Provider, RESOURCE},
 };
-
-/// Tokens of this resource are signed with ES256, as the last part of its name says.
-const RESOURCE: &str = "https://mcp.example.com/mcp/ES256";
-
-/// npm `oidc-provider`, in a process of its own that ends with this value.
-struct Provider {
-    issuer: String,
-    secret: String,
-    process: Child,
-}
-
-impl Provider {
-    fn start() -> Self {
-        let tools = tools().join("oidc");
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../mcp-tenancy/tests/data/oidc/provider.mjs");
-        let mut process = Command::new(tools.join("node_modules/node/bin/node"))
-            .arg(script)
-            .arg(&tools)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let started: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        let text = |name: &str| started[name].as_str().unwrap().to_owned();
-        Self { issuer: text("issuer"), secret: text("secret"), process }
-    }
-
-    async fn post(&self, path: &str, client: Option<&str>, body: String) -> Answer {
-        let mut attempt = Attempt::new(Method::POST, &format!("{}{path}", self.issuer))
-            .instead("content-type", "application/x-www-form-urlencoded");
-        if let Some(id) = client {
-            let secret = self.secret.replace(' ', "+").replace(':', "%3A").replace('&', "%26");
-            let credentials = STANDARD.encode(format!("{id}:{secret}"));
-            attempt = attempt.header("authorization", &format!("Basic {credentials}"));
-        }
-        attempt.body(body).send().await
-    }
-
-    /// A token of a client that acts for itself: `robot` is of the tenant `acme`, `other` of `beta`.
-    async fn token(&self, client: &str) -> String {
-        let form = format!("grant_type=client_credentials&scope=tools:call&resource={RESOURCE}");
-        let answer = self.post("/token", Some(client), form).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        answer.json()["access_token"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 fn served() -> Served {
     let served = Served::start(&json!({}), "");

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use http::{Method, StatusCode};
-use mcp_core::{conformance::PgTestDatabase, key::Secret};
+use mcp_core::key::Secret;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::support::{Served, api::Caller, http::Attempt};
+use crate::support::{Served, api::Caller, bounded::within, database::Database, http::Attempt};
 
 /// How often it is killed, on the same data.
 const ROUNDS: usize = 3;
@@ -82,14 +82,15 @@ async fn killed_under_load(mut served: Served) {
             (0..WRITERS).map(|number| tokio::spawn(write(caller.clone(), number, send.clone()))).collect();
         drop(send);
         for _ in 0..CHANGES {
-            acknowledged.insert(received.recv().await.expect("a writer ended early"));
+            let change = within("an acknowledged change", received.recv()).await;
+            acknowledged.insert(change.expect("a writer ended early"));
         }
         served.kill();
         for writer in writers {
             writer.await.unwrap();
         }
         // What was under way to us when it was killed was acknowledged too.
-        while let Some(change) = received.recv().await {
+        while let Some(change) = within("the last changes", received.recv()).await {
             acknowledged.insert(change);
         }
         let report = served.command(&["audit", "verify"]);
@@ -119,20 +120,11 @@ async fn what_was_acknowledged_before_a_kill_is_in_its_chain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_before_a_kill_is_in_its_chain_on_postgres() {
-    let database = PgTestDatabase::create().await.unwrap();
-    let url = |url: &Option<Secret<String>>| url.as_ref().unwrap().expose().clone();
-    let served = Served::prepare(
-        &json!({}),
-        &format!(
-            "{OPERATORS}[database]\nbackend = \"postgres\"\nurl = {:?}\nowner_url = {:?}\nrelay_url = {:?}\n",
-            database.config.app.expose(),
-            url(&database.config.owner),
-            url(&database.config.relay),
-        ),
-    );
+    let database = Database::postgres().await;
+    let served = Served::prepare(&json!({}), &format!("{OPERATORS}{}", database.settings()));
     served.command(&["migrate"]);
     killed_under_load(served).await;
-    database.destroy().await.unwrap();
+    database.end().await;
 }
 
 /// Within `[server]`: reading every page must not be held to a minute's requests.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod attacks;
 mod certificates;
 mod chat;
 mod clients;
@@ -18,9 +19,12 @@ mod isolation;
 mod issuers;
 mod kill;
 mod kill_audit;
+mod logs;
 mod memories;
 mod openapi;
 mod operators;
+mod outages;
+mod personal;
 mod policies;
 mod postgres;
 mod readme;
@@ -31,3 +35,6 @@ mod scripted;
 mod serving;
 mod support;
 mod tenants;
+#[path = "../../../../mcp-core/tests/transit/server.rs"]
+mod transit;
+mod vault;

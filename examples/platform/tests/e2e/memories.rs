@@ -1,6 +1,7 @@
 //! Memories through the whole platform: recalled by their words, and by their meaning where there is a model.
 
 use http::{Method, StatusCode};
+use mcp_core::conformance::eventually;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -106,6 +107,44 @@ async fn what_is_remembered_is_recalled_by_its_meaning_without_a_common_word() {
     let recalled = acme.post("/memories/recall", &ask(question)).await.json();
     assert!(!texts(&recalled).contains(&"Shellfish makes the patient ill"), "{recalled}");
     assert!(served.stop().success());
+}
+
+/// Two replicas on the same data: what holds a tenant's vectors lets go of them in both, though one alone is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vectors_of_a_deleted_tenant_leave_every_replica() {
+    let data = tempfile::tempdir().unwrap();
+    let config = format!("[data]\ndir = {:?}\n[inference]\nmodels_dir = {:?}\n", data.path(), models());
+    let mut replicas = [Served::start(&json!({}), &config), Served::start(&json!({}), &config)];
+    let tokens = ["acme", "globex"].map(|tenant| replicas[0].tenant(tenant));
+    let question = json!({ "namespace": "user/u1", "query": "which food allergies are known?" });
+    for token in &tokens {
+        let text = json!({ "namespace": "user/u1", "text": "The patient must not eat peanuts" });
+        let made = Caller::new(&replicas[0], token).post("/memories", &text).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        for replica in &replicas {
+            let recalled = Caller::new(replica, token).post("/memories/recall", &question).await.json();
+            assert_eq!((&recalled["semantic"], texts(&recalled).len()), (&json!(true), 1), "{recalled}");
+        }
+    }
+    replicas[0].command(&["tenant", "delete", "acme"]);
+    for replica in &replicas {
+        let forgotten = eventually("a replica holds vectors of a deleted tenant", || async {
+            Ok(metrics(replica).await.contains("\nmcp_vector_indexes 1\n"))
+        });
+        forgotten.await.unwrap_or_else(|failure| panic!("{failure}"));
+        let recalled = Caller::new(replica, &tokens[1]).post("/memories/recall", &question).await.json();
+        assert_eq!(recalled["semantic"], true, "{recalled}");
+    }
+    // Restored, it is recalled by meaning as before.
+    replicas[0].command(&["tenant", "restore", "acme"]);
+    for replica in &replicas {
+        let restored = eventually("a restored tenant's vectors are not compared", || async {
+            let recalled = Caller::new(replica, &tokens[0]).post("/memories/recall", &question).await;
+            Ok(recalled.status == StatusCode::OK && recalled.json()["semantic"] == true)
+        });
+        restored.await.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    assert!(replicas.iter_mut().all(|replica| replica.stop().success()));
 }
 
 /// Tests must see the same whatever the person who runs them keeps in his own folders.

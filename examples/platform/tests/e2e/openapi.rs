@@ -5,7 +5,12 @@ use std::process::{Command, Output};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Served, http::Attempt, tools};
+use crate::support::{
+    Served,
+    bounded::{self, LONG},
+    http::Attempt,
+    tools,
+};
 
 /// Every status, media type and body that the API answers must be one the document allows.
 const CHECKS: &str =
@@ -118,8 +123,7 @@ fn parameters(served: &Served, values: &[(&str, &str, &str, &str)]) {
 
 /// The same cases in every run, and few enough for a minute.
 fn schemathesis(served: &Served, key: &str, paths: &[&str]) -> Output {
-    let program = tools().join("schemathesis/bin/schemathesis");
-    let mut command = Command::new(&program);
+    let mut command = Command::new(tools().join("schemathesis/bin/schemathesis"));
     command
         .args(["run", &served.api("/openapi.json"), "--header", &format!("Authorization: Bearer {key}")])
         .args(["--checks", CHECKS, "--seed", "20261123", "--max-examples", "12", "--workers", "1"])
@@ -128,9 +132,7 @@ fn schemathesis(served: &Served, key: &str, paths: &[&str]) -> Output {
         .args(["--generation-database", "none", "--generation-with-security-parameters", "false"])
         .args(paths)
         .current_dir(served.path());
-    command
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask test` installs it", program.display()))
+    bounded::output(&mut command, LONG)
 }
 
 fn passed(done: &Output) {

@@ -8,10 +8,20 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Served,
-    api::Caller,
+    api::{Caller, metrics, ready},
+    bounded::until,
+    database::{Database, on_every_database},
     fixture,
     http::{Answer, Attempt},
+    opa::Opa,
 };
+
+on_every_database!(
+    a_policy_in_cedar_denies_one_tool_to_one_principal,
+    a_policy_that_denies_everything_can_be_replaced,
+    rego_runs_where_an_operator_switched_it_on_and_nowhere_else,
+    a_role_counts_for_credentials_that_use_roles_alone,
+);
 
 const CEDAR: &str = r#"
 @id("by-permission")
@@ -68,9 +78,8 @@ async fn recorded(boss: &Caller, query: &str) -> Value {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_policy_in_cedar_denies_one_tool_to_one_principal() {
-    let served = Served::start(&json!({ "fixture": fixture("policies", &[]) }), "");
+async fn a_policy_in_cedar_denies_one_tool_to_one_principal(database: &Database) {
+    let served = database.serve(&json!({ "fixture": fixture("policies", &[]) }), "");
     served.tenant("acme");
     let (ann, bob) = (key(&served, "ann", &["*"]), key(&served, "bob", &["*"]));
     let boss = Caller::new(&served, &ann);
@@ -132,9 +141,8 @@ async fn a_policy_in_cedar_denies_one_tool_to_one_principal() {
     assert_eq!(call(&served, &bob, "fixture__echo").await.status, StatusCode::OK);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_denies_everything_can_be_replaced() {
-    let served = Served::start(&json!({}), "");
+async fn a_policy_that_denies_everything_can_be_replaced(database: &Database) {
+    let served = database.serve(&json!({}), "");
     served.tenant("acme");
     let boss = Caller::new(&served, &key(&served, "ann", &["*"]));
     let nothing = "@id(\"closed\") forbid (principal, action, resource);";
@@ -153,31 +161,31 @@ async fn a_policy_that_denies_everything_can_be_replaced() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rego_runs_where_an_operator_switched_it_on_and_nowhere_else() {
-    let without = Served::start(&json!({}), "");
-    without.tenant("acme");
-    let boss = Caller::new(&without, &key(&without, "ann", &["*"]));
+async fn rego_runs_where_an_operator_switched_it_on_and_nowhere_else(database: &Database) {
+    let mut served = database.serve(&json!({}), "");
+    served.tenant("acme");
+    let ann = key(&served, "ann", &["*"]);
+    let boss = Caller::new(&served, &ann);
     let refused = boss.post("/policies", &json!({ "language": "rego", "text": rego() })).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
     assert_eq!(refused.json()["field"], "language");
     assert_eq!(boss.get("/policies").await.json()["items"], json!([]));
 
-    let with = Served::start(&json!({}), "[policy]\nrego = true\n");
-    with.tenant("acme");
-    let boss = Caller::new(&with, &key(&with, "ann", &["*"]));
+    assert!(served.stop().success());
+    served.configure(&format!("[policy]\nrego = true\n{}", database.settings()));
+    served.run();
+    let boss = Caller::new(&served, &ann);
     assert_eq!(boss.get("/audit").await.status, StatusCode::OK);
     activate(&boss, "rego", &rego(), 0).await;
     assert_eq!(boss.get("/contexts").await.status, StatusCode::OK);
     assert_eq!(boss.get("/audit").await.status, StatusCode::FORBIDDEN);
-    let narrow = Caller::new(&with, &key(&with, "bob", &["keys:read"]));
+    let narrow = Caller::new(&served, &key(&served, "bob", &["keys:read"]));
     assert_eq!(narrow.get("/keys").await.status, StatusCode::OK);
     assert_eq!(narrow.get("/contexts").await.status, StatusCode::FORBIDDEN);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_role_counts_for_credentials_that_use_roles_alone() {
-    let served = Served::start(&json!({ "fixture": fixture("roles", &[]) }), "");
+async fn a_role_counts_for_credentials_that_use_roles_alone(database: &Database) {
+    let served = database.serve(&json!({ "fixture": fixture("roles", &[]) }), "");
     served.tenant("acme");
     let boss = Caller::new(&served, &key(&served, "ann", &["*"]));
     let (uses, narrow) = (key(&served, "bob", &["roles:use"]), key(&served, "bob", &["models:use"]));
@@ -218,32 +226,11 @@ async fn a_role_counts_for_credentials_that_use_roles_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_policy_agent_stands_above_tenants_policies_and_lets_nobody_in_while_it_is_away() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let decide = async |axum::Json(asked): axum::Json<Value>| {
-        let is_audit = asked["input"]["resource"]["type"] == "audit_log";
-        axum::Json(
-            json!({ "result": { "allow": true, "deny": if is_audit { json!(["not the log"]) } else { json!([]) } } }),
-        )
-    };
-    let opa = axum::Router::new().route("/v1/data/tenants/acme/authz", axum::routing::post(decide));
-    // On a runtime of its own, with which its open connections go too.
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let listener = listener.into_std().unwrap();
-    let of_opa = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            tokio::select! {
-                _ = axum::serve(listener, opa).into_future() => {}
-                _ = stopped => {}
-            }
-        });
+    let mut opa = Opa::start(|input| {
+        let is_audit = input["resource"]["type"] == "audit_log";
+        json!({ "allow": true, "deny": if is_audit { json!(["not the log"]) } else { json!([]) } })
     });
-    let config = format!(
-        "[policy]\nopa_url = \"http://{address}\"\nopa_path = \"tenants/{{tenant}}/authz\"\nopa_remember_seconds = 0\n"
-    );
-    let served = Served::start(&json!({}), &config);
+    let served = Served::start(&json!({}), &opa.settings("opa_remember_seconds = 0\n"));
     served.tenant("acme");
     let boss = Caller::new(&served, &key(&served, "ann", &["*"]));
     let narrow = Caller::new(&served, &key(&served, "bob", &["keys:read"]));
@@ -251,17 +238,16 @@ async fn an_open_policy_agent_stands_above_tenants_policies_and_lets_nobody_in_w
     assert_eq!(boss.get("/audit").await.status, StatusCode::FORBIDDEN);
     // What it allows, permissions must allow too.
     assert_eq!(narrow.get("/contexts").await.status, StatusCode::FORBIDDEN);
-    let ready = async || {
-        Attempt::new(Method::GET, &format!("{}/ready", served.operations)).send().await.json()["opa"].clone()
-    };
-    assert_eq!(ready().await["state"], "up");
+    let state = async || ready(&served).await.json()["opa"].clone();
+    assert_eq!(state().await["state"], "up");
+    assert!(metrics(&served).await.contains("mcp_policy_opa_up 1"));
 
-    drop(stop);
-    of_opa.join().unwrap();
-    let began = Instant::now();
-    while boss.get("/contexts").await.status != StatusCode::SERVICE_UNAVAILABLE {
-        assert!(began.elapsed() < Duration::from_secs(10), "callers get in while it is away");
-    }
-    let away = ready().await;
+    opa.end();
+    until("callers get in while it is away", async || {
+        boss.get("/contexts").await.status == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    let away = state().await;
     assert!(away["state"] == "away" && away["reason"].is_string(), "{away}");
+    assert!(metrics(&served).await.contains("mcp_policy_opa_up 0"));
 }

@@ -1,24 +1,18 @@
 //! The same binary on Postgres, with a tenant in each isolation mode.
 
-use mcp_core::conformance::PgTestDatabase;
 use serde_json::json;
 
-use crate::support::{Served, fixture, processes};
+use crate::support::{Served, database::Database, fixture, processes};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_of_every_isolation_mode_are_served_by_one_binary() {
-    let database = PgTestDatabase::create().await.unwrap();
-    let url = |url: &Option<mcp_core::key::Secret<String>>| url.as_ref().unwrap().expose().clone();
+    let database = Database::postgres().await;
     let config = format!(
-        "[database]\nbackend = \"postgres\"\nurl = {:?}\nowner_url = {:?}\nrelay_url = {:?}\n\
-         tenant_database_prefix = {:?}\ntier_isolation = {{ standard = \"row\", business = \"schema\", regulated = \"database\" }}\n\
+        "{}tier_isolation = {{ standard = \"row\", business = \"schema\", regulated = \"database\" }}\n\
          [tenants]\nerase_interval_seconds = 1\nsettle_seconds = 1\n",
-        database.config.app.expose(),
-        url(&database.config.owner),
-        url(&database.config.relay),
-        database.config.database_prefix,
+        database.settings(),
     );
     let mark = uuid::Uuid::new_v4().to_string();
     let mut served = Served::prepare(&json!({ "fixture": fixture(&mark, &[]) }), &config);
@@ -57,5 +51,5 @@ async fn tenants_of_every_isolation_mode_are_served_by_one_binary() {
     let report = served.command(&["audit", "verify"]);
     assert_eq!(report["intact"], true, "{report}");
     assert!(processes::marked(&mark).is_empty());
-    database.destroy().await.unwrap();
+    database.end().await;
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Served, fixture,
+    Served,
+    bounded::{self, LIMIT},
+    fixture,
     http::{Answer, Attempt},
     processes,
 };
@@ -326,7 +328,8 @@ fn mistakes_in_files_are_refused_at_start_with_their_place() {
     let serve = |config: &str, servers: &str| {
         std::fs::write(directory.path().join("mcp-platform.toml"), config).unwrap();
         std::fs::write(directory.path().join(".mcp.json"), servers).unwrap();
-        let done = crate::support::binary().arg("serve").current_dir(directory.path()).output().unwrap();
+        let mut command = crate::support::binary();
+        let done = bounded::output(command.arg("serve").current_dir(directory.path()), LIMIT);
         assert!(!done.status.success());
         String::from_utf8(done.stderr).unwrap()
     };

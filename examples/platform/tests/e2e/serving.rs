@@ -1,13 +1,6 @@
 //! The listeners: operations, browsers, TLS, and the way down.
 
-use std::{
-    collections::BTreeSet,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Version};
@@ -18,7 +11,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Served, binary, fixture, http::Attempt, processes};
+use crate::support::{
+    Served, binary,
+    bounded::{self, LIMIT, Lines, within},
+    fixture,
+    http::Attempt,
+    processes,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_see_metrics_and_readiness_and_the_public_sees_neither() {
@@ -159,10 +158,12 @@ async fn connected(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
-    let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("platform.test").unwrap();
-    let connected = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-    connected.map_err(|error| error.to_string())
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let connected = within("a connection over TLS", async {
+        connector.connect(name, TcpStream::connect(address).await.unwrap()).await
+    });
+    connected.await.map_err(|error| error.to_string())
 }
 
 /// The certificate the server shows to a client that trusts `root`.
@@ -206,20 +207,20 @@ async fn tls_carries_http_2_and_is_never_older_than_1_3() {
 
     let stream = connected(&address, &root, rustls::DEFAULT_VERSIONS, &[b"h2", b"http/1.1"]).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = within("HTTP/2", handshake).await.unwrap();
     let driving = tokio::spawn(connection);
     let request = Request::builder()
         .uri("https://platform.test/api/v1/tenants/acme")
         .header("authorization", format!("Bearer {}", token.expose()))
         .body(Empty::<Bytes>::new())
         .unwrap();
-    let answer = sender.send_request(request).await.unwrap();
+    let answer = within("an answer over HTTP/2", sender.send_request(request)).await.unwrap();
     assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_2));
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = within("its body", answer.into_body().collect()).await.unwrap().to_bytes();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["id"], "acme");
     drop(sender);
-    driving.await.unwrap().unwrap();
+    within("the end of the connection", driving).await.unwrap().unwrap();
 
     let refused = connected(&address, &root, &[&rustls::version::TLS12], &[]).await.unwrap_err();
     assert!(refused.contains("ProtocolVersion"), "{refused}");
@@ -237,10 +238,12 @@ fn a_data_directory_that_others_can_look_into_is_warned_of() {
         let mut serve = binary();
         serve.arg("serve").current_dir(served.path()).stdin(Stdio::null());
         let mut process = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut said = Lines::of("mcp-platform serve", process.stdout.take().unwrap(), LIMIT);
+        let log = Lines::of("its log", process.stderr.take().unwrap(), LIMIT);
         let started = said.next();
         processes::terminate(process.id());
-        let log = String::from_utf8(process.wait_with_output().unwrap().stderr).unwrap();
+        bounded::status("mcp-platform serve, told to stop", process);
+        let log = log.collect::<Vec<_>>().join("\n");
         assert!(started.is_some(), "{log}");
         assert_eq!(log.contains("run `chmod 700 "), is_warned_of, "{mode:o}: {log}");
     }

@@ -1,15 +1,24 @@
 //! The life of tenants, as operators and tenants meet it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Served, files_with,
+    Served,
+    bounded::{until, within},
+    database::{Database, on_every_database},
+    files_with,
     http::{Answer, Attempt},
     processes::eventually,
 };
+
+on_every_database!(a_deletion_reaches_another_replica_within_a_second);
 
 const CONFIG: &str = "[tenants]\ngrace_days = 7\nerase_interval_seconds = 1\nsettle_seconds = 1\n\
                       region_directories = { eu-west-1 = \"eu\" }\n";
@@ -166,6 +175,46 @@ async fn remember(served: &Served, key: &str) {
     write(Method::PUT, "/roles/viewer", json!({ "description": MARKER })).await;
     let text = format!("// {MARKER}\npermit (principal, action, resource);");
     write(Method::POST, "/policies", json!({ "language": "cedar", "text": text, "note": MARKER })).await;
+}
+
+/// What tenants are told. Five times, of which most: a busy machine may hold up one.
+async fn a_deletion_reaches_another_replica_within_a_second(database: &Database) {
+    let one = database.serve(&json!({}), "operator_requests_per_minute = 1000000\n");
+    let two = one.replica();
+    let operator = Operator::of(&one);
+    operator
+        .create(&json!({ "id": "acme", "name": "Acme", "limits": { "requests_per_minute": 1_000_000 } }))
+        .await;
+    let key = operator.key("acme").await;
+    let ask = |path: &str| Attempt::new(Method::GET, &two.api(path)).bearer(&key);
+    let mut took = Vec::new();
+    for round in 0..5 {
+        until("the other replica serves the tenant", async || {
+            ask("/contexts").send().await.status == StatusCode::OK
+        })
+        .await;
+        let stream = ask("/events").instead("accept", "text/event-stream").open().await;
+        assert_eq!(stream.status(), StatusCode::OK);
+        let deleted = operator.ask(Method::DELETE, "/tenants/acme", &Value::Null).await;
+        assert_eq!(deleted.status, StatusCode::OK, "{deleted:?}");
+        let told = Instant::now();
+        let refused = loop {
+            let answer = ask("/contexts").send().await;
+            if answer.status != StatusCode::OK {
+                break answer;
+            }
+            assert!(told.elapsed() < Duration::from_secs(10), "the other replica serves it still");
+        };
+        took.push(told.elapsed());
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{round}: {refused:?}");
+        assert!(refused.json()["detail"].as_str().unwrap().contains("deleted"), "{refused:?}");
+        // A stream that was open there ends, well or not.
+        let _ = within("the stream's end", stream.into_body().collect()).await;
+        let restored = operator.ask(Method::POST, "/tenants/acme/restore", &Value::Null).await;
+        assert_eq!(restored.status, StatusCode::OK, "{restored:?}");
+    }
+    took.sort_unstable();
+    assert!(took[2] < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

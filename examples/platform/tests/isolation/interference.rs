@@ -60,10 +60,10 @@ async fn one(world: &World, case: u32, operations: &[Operation]) -> Result<(), S
     if let Some(difference) = audit.difference(&audit_after).or_else(|| before.difference(&after)) {
         return Err(difference);
     }
-    match metrics == metrics_after {
-        true => Ok(()),
-        false => Err(format!("its metrics were {metrics:#?} and are {metrics_after:#?}")),
+    if metrics != metrics_after {
+        return Err(format!("its metrics were {metrics:#?} and are {metrics_after:#?}"));
     }
+    observed.goes_on(world).await
 }
 
 fn on(store: &Store, wrap: Wrap, cases: u32) -> Result<(), String> {
@@ -77,6 +77,11 @@ fn on(store: &Store, wrap: Wrap, cases: u32) -> Result<(), String> {
 #[test]
 fn nothing_a_tenant_does_is_observed_by_another() {
     on(&Store::Sqlite, |router| router, CASES).unwrap_or_else(|seen| panic!("{seen}"));
+}
+
+#[test]
+fn nothing_a_tenant_does_is_observed_by_another_in_a_shared_file() {
+    on(&Store::SqliteRow, |router| router, CASES).unwrap_or_else(|seen| panic!("{seen}"));
 }
 
 #[test]
@@ -100,6 +105,12 @@ fn a_limiter_that_forgets_the_tenant_is_found_out() {
 fn a_list_that_forgets_the_tenant_is_found_out() {
     let seen = on(&Store::Sqlite, broken::list_without_tenant, CASES).unwrap_err();
     assert!(seen.contains("contexts was") || seen.contains("shows what is the observed"), "{seen}");
+}
+
+#[test]
+fn a_ranking_by_the_words_of_all_tenants_is_found_out() {
+    let seen = on(&Store::SqliteRow, broken::ranking_without_tenant, CASES).unwrap_err();
+    assert!(seen.contains("recalling"), "{seen}");
 }
 
 fn seed() -> [u8; 32] {

@@ -185,6 +185,34 @@ impl Observed {
         Ok(View(vec![Seen::of("audit", &answer)]))
     }
 
+    /// Goes on with its own work: what is numbered must go on where it was, whoever did what meanwhile.
+    pub(crate) async fn goes_on(&self, world: &World) -> Result<(), String> {
+        let scope = world.scope(&self.caller.tenant);
+        let feed = world.platform.feed();
+        let newest = feed.newest(&scope).await.map_err(|error| error.report())?;
+        let messages = json!({ "messages": [{ "role": "user", "content": MARKER }] });
+        let path = format!("/api/v1/contexts/{}/messages", self.context);
+        let appended = self.ask("appending", Call::post(path, &messages)).await?;
+        let expected = json!({ "version": 3, "first_seq": 2, "last_seq": 2 });
+        if appended.status != StatusCode::CREATED || appended.json() != expected {
+            return Err(format!("the next message should be {expected} and is {appended:?}"));
+        }
+        let published = eventually("the event of the last message is not published", || async {
+            Ok(feed.newest(&scope).await? > newest)
+        });
+        published.await.map_err(|failure| failure.to_string())?;
+        let next = feed.newest(&scope).await.map_err(|error| error.report())?;
+        if next != newest + 1 {
+            return Err(format!("the event behind number {newest} has number {next}"));
+        }
+        let draft = json!({ "language": "cedar", "text": PERMIT });
+        let made = self.ask("a policy", Call::post("/api/v1/policies", &draft)).await?;
+        if made.status != StatusCode::CREATED || made.json()["version"] != 2 {
+            return Err(format!("the next policy should have version 2 and is {made:?}"));
+        }
+        Ok(())
+    }
+
     /// The lines of metrics that name it, or anything of it.
     pub(crate) fn metrics(&self, world: &World) -> Vec<String> {
         let names = [&self.caller.tenant, &self.context, &self.memory, &self.key, &self.session];
@@ -216,7 +244,9 @@ impl Observed {
         let (Others { tenant, context: theirs, key: their_key }, own) = (&self.others, &self.context);
         let contexts = "/api/v1/contexts";
         let stale = json!({ "data": { "x": 1 }, "expected_version": 1 });
-        let recall = json!({ "namespace": "user/u1", "query": "window seats or peanuts" });
+        let recall = |query: &str| {
+            Call::post("/api/v1/memories/recall", &json!({ "namespace": "user/u1", "query": query }))
+        };
         let question =
             json!({ "action": "tools:call", "resource": { "type": "tool", "id": "fixture__echo" } });
         vec![
@@ -230,7 +260,10 @@ impl Observed {
             ("appending again", appending(own)),
             ("a stale patch", Call::new(Method::PATCH, format!("{contexts}/{own}")).body(stale.to_string())),
             ("remembering again", remembering("Prefers window seats on trains")),
-            ("recalling", Call::post("/api/v1/memories/recall", &recall)),
+            ("recalling", recall("window seats or peanuts")),
+            // One word of each memory: only how rare it is could put the longer one first.
+            ("recalling what is as rare", recall("window, peanuts")),
+            ("recalling one word", recall("peanuts")),
             ("metrics", Call::get("/metrics")),
             ("keys", Call::get("/api/v1/keys")),
             ("a key of another", Call::new(Method::DELETE, format!("/api/v1/keys/{their_key}"))),

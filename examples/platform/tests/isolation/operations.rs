@@ -37,7 +37,10 @@ pub(crate) enum Operation {
         which: Index,
     },
     List(Listed),
-    Remember(String),
+    Remember(About, String),
+    Forget {
+        which: Index,
+    },
     Recall(String),
     MakeKey,
     RevokeKey {
@@ -69,6 +72,14 @@ pub(crate) enum Listed {
     Policies,
     Roles,
     Quotas,
+}
+
+/// Words that the observed tenant's memories have, too: each of them in one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum About {
+    Windows,
+    Peanuts,
+    Both,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +127,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         Listed::Roles,
         Listed::Quotas,
     ]);
+    let about = prop::sample::select(vec![About::Windows, About::Windows, About::Peanuts, About::Both]);
     let reach = prop::sample::select(vec![
         Reach::ReadContext,
         Reach::PatchContext,
@@ -149,7 +161,8 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         2 => any::<Index>().prop_map(|which| Operation::Delete { which }),
         1 => any::<Index>().prop_map(|which| Operation::Read { which }),
         3 => listed.prop_map(Operation::List),
-        3 => text().prop_map(Operation::Remember),
+        5 => (about, text()).prop_map(|(about, text)| Operation::Remember(about, text)),
+        1 => any::<Index>().prop_map(|which| Operation::Forget { which }),
         1 => text().prop_map(Operation::Recall),
         2 => Just(Operation::MakeKey),
         1 => any::<Index>().prop_map(|which| Operation::RevokeKey { which }),
@@ -168,14 +181,16 @@ pub(crate) struct Actor {
     caller: Caller,
     contexts: Vec<String>,
     keys: Vec<String>,
+    memories: Vec<String>,
 }
 
 impl Actor {
-    /// One with a context and a key.
+    /// One with a context, a key and a memory.
     pub(crate) async fn set_up(caller: Caller) -> Self {
-        let mut actor = Self { caller, contexts: Vec::new(), keys: Vec::new() };
+        let mut actor = Self { caller, contexts: Vec::new(), keys: Vec::new(), memories: Vec::new() };
         actor.create(None, "first").await;
         actor.make_key().await;
+        actor.remember(About::Both, "first").await;
         actor
     }
 
@@ -208,9 +223,10 @@ impl Actor {
                 self.caller.send(Call::get(path)).await
             }
             Operation::List(listed) => self.caller.send(list(*listed)).await,
-            Operation::Remember(text) => {
-                let new = json!({ "namespace": "user/u1", "text": format!("window seats, peanuts: {text}") });
-                self.caller.send(Call::post("/api/v1/memories", &new)).await
+            Operation::Remember(about, text) => self.remember(*about, text).await,
+            Operation::Forget { which } => {
+                let path = format!("/api/v1/memories/{}", which.get(&self.memories));
+                self.caller.send(Call::new(Method::DELETE, path)).await
             }
             Operation::Recall(text) => {
                 let recall = json!({ "namespace": "user/u1", "query": format!("window seats {text}") });
@@ -256,6 +272,20 @@ impl Actor {
         let made = self.caller.send(keyed(Call::post("/api/v1/contexts", &new), key)).await;
         if made.status == StatusCode::CREATED {
             self.contexts.push(made.json()["context_id"].as_str().unwrap().to_owned());
+        }
+        made
+    }
+
+    async fn remember(&mut self, about: About, text: &str) -> Answer {
+        let about = match about {
+            About::Windows => "window seats",
+            About::Peanuts => "peanuts",
+            About::Both => "window seats, peanuts",
+        };
+        let new = json!({ "namespace": "user/u1", "text": format!("{about}: {text}") });
+        let made = self.caller.send(Call::post("/api/v1/memories", &new)).await;
+        if made.status == StatusCode::CREATED {
+            self.memories.push(made.json()["id"].as_str().unwrap().to_owned());
         }
         made
     }

@@ -43,7 +43,10 @@ pub(crate) struct World {
 
 /// Where a platform keeps its state.
 pub(crate) enum Store {
+    /// A file for each tenant.
     Sqlite,
+    /// One file for all.
+    SqliteRow,
     /// Shared tables under row-level security: app, owner and relay.
     Postgres([Secret<String>; 3]),
 }
@@ -65,6 +68,9 @@ impl World {
         config.fleet.file = directory.path().join("mcp.json");
         let servers = json!({ "mcpServers": { "fixture": { "type": "http", "url": url } } });
         std::fs::write(&config.fleet.file, servers.to_string()).unwrap();
+        if let Store::SqliteRow = store {
+            config.database.isolation = Isolation::Row;
+        }
         if let Store::Postgres([app, owner, relay]) = store {
             let database = &mut config.database;
             database.backend = Backend::Postgres;

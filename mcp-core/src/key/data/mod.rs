@@ -204,6 +204,13 @@ impl DataKeys {
         Ok(())
     }
 
+    /// How long an open key is used before store and vault are asked again. What is made of an opened value must not be
+    /// kept for longer, or a refusal of the vault would not reach it.
+    #[must_use]
+    pub const fn ttl(&self) -> Duration {
+        self.config.ttl
+    }
+
     /// How the vault does, as far as this process has seen. Asks nobody.
     #[must_use]
     pub fn health(&self) -> KeyHealth {

@@ -43,6 +43,11 @@ impl Caller {
     }
 }
 
+/// What `/ready` says to operators, and whether it is.
+pub(crate) async fn ready(served: &Served) -> Answer {
+    Attempt::new(Method::GET, &format!("{}/ready", served.operations)).send().await
+}
+
 /// The text of `/metrics`.
 pub(crate) async fn metrics(served: &Served) -> String {
     let operations = served.operations.trim_end_matches('/').trim_end_matches("/ready");

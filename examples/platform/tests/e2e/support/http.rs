@@ -1,12 +1,14 @@
 //! Requests as an attacker writes them.
 
-use std::time::Duration;
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
+
+use super::bounded::within;
 
 /// What came back, byte for byte.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,21 +89,23 @@ impl Attempt {
         self
     }
 
-    /// Sends it and waits a minute at most.
+    /// Sends it and waits for the whole answer.
     pub(crate) async fn send(self) -> Answer {
-        let answered = tokio::time::timeout(Duration::from_secs(60), async {
+        let what = self.to_string();
+        within(&what, async {
             let (parts, body) = self.open().await.into_parts();
             // A stream that is cut has an end too; what came before it counts.
             let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             Answer { status: parts.status, headers: parts.headers, body }
-        });
-        answered.await.expect("no answer within a minute")
+        })
+        .await
     }
 
     /// Sends it; `None` where there is no whole answer, as of a server that was killed.
     pub(crate) async fn try_send(self) -> Option<Answer> {
+        let what = self.to_string();
         let (parts, body) = self.try_open().await?.into_parts();
-        let body = body.collect().await.ok()?.to_bytes();
+        let body = within(&what, body.collect()).await.ok()?.to_bytes();
         Some(Answer { status: parts.status, headers: parts.headers, body })
     }
 
@@ -111,11 +115,19 @@ impl Attempt {
     }
 
     async fn try_open(self) -> Option<http::Response<hyper::body::Incoming>> {
+        let what = self.to_string();
         let mut request = Request::builder().method(self.method).uri(&self.url);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
         let request = request.body(Full::new(self.body)).unwrap();
-        Client::builder(TokioExecutor::new()).build_http().request(request).await.ok()
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        within(&what, client.request(request)).await.ok()
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an answer to {} {}", self.method, self.url)
     }
 }

@@ -1,18 +1,25 @@
 //! What the end-to-end tests share: a running platform of their own, and ways to look at it from outside.
 
 pub(crate) mod api;
+pub(crate) mod bounded;
+pub(crate) mod database;
 pub(crate) mod http;
+pub(crate) mod opa;
 pub(crate) mod processes;
+pub(crate) mod provider;
+pub(crate) mod redis;
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use mcp_core::key::Secret;
 use mcp_platform::client::McpClient;
 use serde_json::{Value, json};
+
+use self::bounded::{LIMIT, Lines};
 
 /// The folder with the real servers and clients.
 pub(crate) fn tools() -> PathBuf {
@@ -44,7 +51,8 @@ pub(crate) fn cache_of_nobody() -> PathBuf {
 
 /// `mcp-platform serve` in a directory of its own; killed with all it started when dropped.
 pub(crate) struct Served {
-    directory: tempfile::TempDir,
+    /// Shared with its replicas.
+    directory: Arc<tempfile::TempDir>,
     process: Option<Child>,
     pub(crate) url: String,
     pub(crate) operations: String,
@@ -60,15 +68,29 @@ impl Served {
 
     /// The directory and its files, with nothing running yet.
     pub(crate) fn prepare(servers: &Value, config: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         std::fs::write(directory.path().join(".mcp.json"), json!({ "mcpServers": servers }).to_string())
             .unwrap();
+        let served = Self { directory, process: None, url: String::new(), operations: String::new() };
+        served.configure(config);
+        served
+    }
+
+    /// Another configuration, for the next start.
+    pub(crate) fn configure(&self, config: &str) {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\noperations_listen = \"127.0.0.1:0\"\n\
              {config}[log]\nfilter = \"warn\"\n"
         );
-        std::fs::write(directory.path().join("mcp-platform.toml"), config).unwrap();
-        Self { directory, process: None, url: String::new(), operations: String::new() }
+        std::fs::write(self.path().join("mcp-platform.toml"), config).unwrap();
+    }
+
+    /// Another process with the same configuration on the same data.
+    pub(crate) fn replica(&self) -> Self {
+        let directory = Arc::clone(&self.directory);
+        let mut replica = Self { directory, process: None, url: String::new(), operations: String::new() };
+        replica.run();
+        replica
     }
 
     /// Starts the process, again after [`kill`](Self::kill); the port may be another.
@@ -78,17 +100,35 @@ impl Served {
 
     /// The same, with further variables in its environment.
     pub(crate) fn run_with(&mut self, variables: &[(&str, &Path)]) {
-        let mut process = binary()
-            .envs(variables.iter().copied())
+        self.run_as(binary().envs(variables.iter().copied()));
+    }
+
+    /// The same, with its log in a file.
+    pub(crate) fn run_logged(&mut self, variables: &[(&str, &str)]) {
+        let log = std::fs::File::create(self.log_file()).unwrap();
+        self.run_as(binary().envs(variables.iter().copied()).stderr(log));
+    }
+
+    /// What is in that file so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8(std::fs::read(self.log_file()).unwrap()).unwrap()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.path().join("serve.log")
+    }
+
+    fn run_as(&mut self, command: &mut Command) {
+        let mut process = command
             .arg("serve")
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut lines = Lines::of("mcp-platform serve", process.stdout.take().unwrap(), LIMIT);
         let mut after = |mark: &str| {
-            let line = lines.next().expect("the server ended before it was ready").unwrap();
+            let line = lines.next().expect("the server ended before it was ready");
             line.split_once(mark).unwrap_or_else(|| panic!("{line}")).1.to_owned()
         };
         self.url = after("serves ");
@@ -110,9 +150,9 @@ impl Served {
 
     /// SIGTERM, and the exit status.
     pub(crate) fn stop(&mut self) -> std::process::ExitStatus {
-        let mut process = self.process.take().unwrap();
+        let process = self.process.take().unwrap();
         processes::terminate(process.id());
-        process.wait().unwrap()
+        bounded::status("mcp-platform serve, told to stop", process)
     }
 
     /// Runs a command of the binary beside the server, on the same data; its JSON answer.
@@ -124,7 +164,9 @@ impl Served {
 
     /// The same, whatever comes of it.
     pub(crate) fn try_command(&self, arguments: &[&str]) -> std::process::Output {
-        binary().arg("--json").args(arguments).current_dir(self.directory.path()).output().unwrap()
+        let mut command = binary();
+        command.arg("--json").args(arguments).current_dir(self.directory.path());
+        bounded::output(&mut command, LIMIT)
     }
 
     /// Creates a tenant and returns a token for it.
@@ -151,7 +193,9 @@ impl Served {
 
     /// A connected client.
     pub(crate) async fn client(&self, token: &Secret<String>) -> McpClient {
-        McpClient::connect(self.url.parse().unwrap(), token.clone()).await.unwrap()
+        bounded::within("a session", McpClient::connect(self.url.parse().unwrap(), token.clone()))
+            .await
+            .unwrap()
     }
 }
 

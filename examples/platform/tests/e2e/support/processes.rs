@@ -33,6 +33,16 @@ pub(crate) fn kill(pid: u32) {
     signal(pid, "KILL");
 }
 
+/// The process stands still, with its connections open.
+pub(crate) fn freeze(pid: u32) {
+    signal(pid, "STOP");
+}
+
+/// It goes on.
+pub(crate) fn thaw(pid: u32) {
+    signal(pid, "CONT");
+}
+
 /// SIGTERM.
 pub(crate) fn terminate(pid: u32) {
     signal(pid, "TERM");
