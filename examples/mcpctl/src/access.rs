@@ -43,7 +43,16 @@ impl Access {
 
     /// Whether the key is an operator's.
     pub(crate) fn is_operator(&self) -> bool {
-        self.key.as_ref().is_some_and(|key| key.expose().starts_with("mcpo_"))
+        self.begins_with("mcpo_")
+    }
+
+    /// Whether it is a refresh token, which is only there to be redeemed or ended.
+    pub(crate) fn is_refresh_token(&self) -> bool {
+        self.begins_with("mcpr_")
+    }
+
+    fn begins_with(&self, prefix: &str) -> bool {
+        self.key.as_ref().is_some_and(|key| key.expose().starts_with(prefix))
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{
     access::Access,
     client::Client,
     commands::{
-        audit, certificates, completion, contexts, data_keys, issuers, keys, memories, policies, quotas,
-        roles, servers, signing_keys, tenants, tokens,
+        audit, certificates, completion, contexts, data_keys, issuers, keys, memories, policies, principals,
+        quotas, roles, servers, signing_keys, tenants, tokens,
     },
     failure::{Failure, Result},
     output,
@@ -86,12 +86,15 @@ enum Command {
     /// List, rotate and remove the keys that sign a tenant's tokens.
     #[command(subcommand)]
     SigningKeys(signing_keys::Command),
-    /// Get a token for an API key, and revoke tokens.
+    /// Get a token for an API key, log out, and revoke tokens.
     #[command(subcommand)]
     Tokens(tokens::Command),
     /// Declare, list, show and remove identity providers whose tokens are taken.
     #[command(subcommand)]
     Issuers(issuers::Command),
+    /// End all credentials of a principal.
+    #[command(subcommand)]
+    Principals(principals::Command),
     /// List, register and revoke client certificates.
     #[command(subcommand)]
     Certificates(certificates::Command),
@@ -161,6 +164,7 @@ impl Cli {
             Command::SigningKeys(command) => signing_keys::run(command, &client, json).await?,
             Command::Tokens(command) => tokens::run(command, &client, json).await?,
             Command::Issuers(command) => issuers::run(command, &client, json).await?,
+            Command::Principals(command) => principals::run(command, &client, json).await?,
             Command::Certificates(command) => certificates::run(command, &client, json).await?,
             Command::Roles(command) => roles::run(command, &client, json).await?,
             Command::Policies(command) => policies::run(command, &client, json).await?,

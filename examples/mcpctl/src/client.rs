@@ -106,7 +106,9 @@ impl Client {
             header.set_sensitive(true);
             Ok::<_, Failure>(header)
         };
-        let authorization = access.key.as_ref().map(header).transpose()?;
+        // A refresh token is no way in: it goes into the body of what is about it, and nowhere else.
+        let key = access.key.as_ref().filter(|_| !access.is_refresh_token());
+        let authorization = key.map(header).transpose()?;
         let http = HyperClient::builder(TokioExecutor::new()).build(connector);
         Ok(Self { http, access, authorization, timeout })
     }
@@ -136,6 +138,16 @@ impl Client {
                     .to_owned(),
             )),
         }
+    }
+
+    /// The refresh token that was given where others give a key.
+    pub(crate) fn refresh_token(&self) -> Result<&Secret<String>> {
+        self.access.key.as_ref().filter(|_| self.access.is_refresh_token()).ok_or_else(|| {
+            Failure::Usage(
+                "this takes the refresh token (mcpr_…) of `tokens grant --json`, where others take a key"
+                    .to_owned(),
+            )
+        })
     }
 
     /// All entries of a list, page after page, at most `limit`.

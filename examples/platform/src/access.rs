@@ -43,6 +43,7 @@ fn asked<'a>(method: &Method, path: &'a str) -> Option<Asked<'a>> {
         ["api", "v1", "roles", id, ..] => (either("roles:read", "roles:write"), "role", id),
         ["api", "v1", "principals", _, "roles"] => (either("roles:read", "roles:write"), "role", ALL),
         ["api", "v1", "principals", _, "roles", id] => (either("roles:read", "roles:write"), "role", id),
+        ["api", "v1", "principals", _, "credentials"] => ("credentials:end", "endpoint", path),
         ["api", "v1", "issuers", ..] => (either("issuers:read", "issuers:write"), "endpoint", path),
         ["api", "v1", "signing-keys", ..] => {
             (either("signing_keys:read", "signing_keys:write"), "endpoint", path)

@@ -18,6 +18,7 @@ use super::{
     store::{link, require_fence},
 };
 use crate::{
+    erase::{Erased, LastLink, TenantEraser},
     error::{Error, ErrorKind, Result},
     scope::{PlatformScope, TenantId},
 };
@@ -28,7 +29,14 @@ const MOST_RECORDS: usize = 200_000;
 /// An audit log that the process alone knows, and that is lost with it: for tests, and for programs that keep
 /// nothing. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct MemoryAudit(Arc<Mutex<BTreeMap<Chain, Log>>>);
+pub struct MemoryAudit(Arc<Mutex<Logs>>);
+
+#[derive(Debug, Default)]
+struct Logs {
+    chains: BTreeMap<Chain, Log>,
+    /// What erased chains came to: asked again, an erasure answers the same.
+    erased: BTreeMap<TenantId, Erased>,
+}
 
 #[derive(Debug, Default)]
 struct Log {
@@ -44,22 +52,26 @@ impl MemoryAudit {
     /// The platform's chain alone, empty.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(BTreeMap::from([(Chain::Platform, Log::default())]))))
+        let chains = BTreeMap::from([(Chain::Platform, Log::default())]);
+        Self(Arc::new(Mutex::new(Logs { chains, erased: BTreeMap::new() })))
     }
 
-    /// Gives a tenant a chain, unless it has one.
+    /// Gives a tenant a chain, unless it has one, or had one that was erased.
     pub fn place(&self, tenant: TenantId) {
-        self.logs().entry(Chain::Tenant(tenant)).or_default();
+        let mut logs = self.logs();
+        if !logs.erased.contains_key(&tenant) {
+            logs.chains.entry(Chain::Tenant(tenant)).or_default();
+        }
     }
 
-    fn logs(&self) -> std::sync::MutexGuard<'_, BTreeMap<Chain, Log>> {
+    fn logs(&self) -> std::sync::MutexGuard<'_, Logs> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, chain: &Chain, work: impl FnOnce(&mut Log) -> Result<T>) -> Result<T> {
         let mut logs = self.logs();
         let unknown = || Error::not_found("audit.chain", "there is no such chain");
-        work(logs.get_mut(chain).ok_or_else(unknown)?)
+        work(logs.chains.get_mut(chain).ok_or_else(unknown)?)
     }
 }
 
@@ -75,6 +87,7 @@ impl AuditStore for MemoryAudit {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let logs = self.logs();
         Ok(logs
+            .chains
             .range::<Chain, _>((from, Bound::Unbounded))
             .take(limit as usize)
             .map(|(c, _)| c.clone())
@@ -201,9 +214,85 @@ impl AuditStore for MemoryAudit {
     }
 }
 
+#[async_trait]
+impl TenantEraser for MemoryAudit {
+    fn name(&self) -> &'static str {
+        "audit-memory"
+    }
+
+    async fn erase(&self, _scope: &PlatformScope, tenant: &TenantId) -> Result<Erased> {
+        let mut logs = self.logs();
+        let gone = logs.chains.remove(&Chain::Tenant(tenant.clone()));
+        let erased = gone.as_ref().map(Log::counted);
+        Ok(logs.erased.entry(tenant.clone()).or_insert_with(|| erased.unwrap_or_default()).clone())
+    }
+}
+
 impl Log {
+    /// What there is, under the names that tables in databases have.
+    fn counted(&self) -> Erased {
+        let mut counted = Erased::default();
+        counted.count("audit", self.records.len() as u64);
+        counted.count("audit_seal", self.seals.len() as u64);
+        counted.count("audit_checkpoint", self.checkpoints.len() as u64);
+        let last = self.seals.last();
+        counted.last_link = (!self.records.is_empty()).then(|| LastLink {
+            seq: last.map_or(0, |seal| seal.seq),
+            hash: last.iter().flat_map(|seal| seal.hash).map(|byte| format!("{byte:02x}")).collect(),
+            unsealed: (self.records.len() - self.seals.len()) as u64,
+        });
+        counted
+    }
+
     fn head(&self) -> Head {
         let last = self.seals.last();
         last.map_or_else(Head::default, |seal| Head { seq: seal.seq, hash: seal.hash, fence: self.fence })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        audit::{AuditKey, AuditRecord},
+        clock::Timestamp,
+        scope::PrincipalId,
+    };
+
+    fn entry(scope: &PlatformScope, now: Timestamp) -> Entry {
+        Entry::new(AuditRecord::administered(scope, "key.create", "key/k1"), now).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_erased_chain_is_counted_and_does_not_come_back() {
+        let (audit, scope) =
+            (MemoryAudit::new(), PlatformScope::new(PrincipalId::parse("eraser").unwrap(), "a test"));
+        let (acme, beta) = (TenantId::parse("acme").unwrap(), TenantId::parse("beta").unwrap());
+        let chain = |tenant: &TenantId| Chain::Tenant(tenant.clone());
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        for tenant in [&acme, &beta] {
+            audit.place(tenant.clone());
+            let entries: Vec<Entry> = (0..3).map(|_| entry(&scope, now)).collect();
+            audit.append(&scope, &chain(tenant), &entries).await.unwrap();
+        }
+        let key = AuditKey::ephemeral().unwrap();
+        let order = SealOrder { key: &key, fence: 1, limit: 2, now };
+        audit.seal(&scope, &chain(&acme), &order).await.unwrap();
+        let head = audit.head(&scope, &chain(&acme)).await.unwrap();
+
+        let erased = audit.erase(&scope, &acme).await.unwrap();
+        let counts = [("audit", 3), ("audit_checkpoint", 1), ("audit_seal", 2)];
+        assert_eq!(erased.counts, counts.map(|(what, count)| (what.to_owned(), count)).into());
+        let last = erased.last_link.clone().unwrap();
+        assert_eq!((last.seq, last.unsealed, last.hash.len()), (head.seq, 1, 64));
+        assert_eq!(audit.erase(&scope, &acme).await.unwrap(), erased, "asked again it answered otherwise");
+
+        audit.place(acme.clone());
+        let late = audit.append(&scope, &chain(&acme), &[entry(&scope, now)]).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::NotFound, "a chain that was erased began anew");
+        assert_eq!(audit.chains(&scope, None, 10).await.unwrap(), [Chain::Platform, chain(&beta)]);
+        assert_eq!(audit.unsealed(&scope, &chain(&beta)).await.unwrap(), 3);
+        let nobody = TenantId::parse("nobody").unwrap();
+        assert_eq!(audit.erase(&scope, &nobody).await.unwrap(), Erased::default());
     }
 }

@@ -14,7 +14,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use mcp_core::{Error, ErrorKind, Scope, http_api::ApiError};
 use utoipa::ToSchema;
 
-use super::{InferenceApi, error};
+use super::{
+    InferenceApi, error,
+    spending::{CHAT_TOKENS, of_chat, settled},
+};
 use crate::{
     chat::{ChatRequest, ChatStream},
     router::{ChatAnswer, Routed},
@@ -51,7 +54,7 @@ pub(super) struct ChatCompletionRequest {
         (status = 403, description = "The permission `models:use` is missing"),
         (status = 404, description = "There is no such model"),
         (status = 413, description = "The request is too large"),
-        (status = 429, description = "All providers refuse further requests for now"),
+        (status = 429, description = "All providers refuse further requests for now, or a quota is used up"),
         (status = 502, description = "No provider answered; the message says why for each"),
         (status = 503, description = "No provider can be asked now"),
         (status = 504, description = "No provider answered in time"),
@@ -65,10 +68,27 @@ pub(super) async fn complete(
     api.require(&scope, "chat")?;
     let body = body.map_err(|rejection| unreadable(&rejection))?;
     let request = ChatRequest::parse(&body)?;
-    let Routed { answer, deployment } = api.router.chat(&scope, &request).await?;
+    api.router.knows(request.model())?;
+    let spending = api.spend(&scope, request.model(), CHAT_TOKENS, of_chat(&request)).await?;
+    let routed = match api.router.chat(&scope, &request).await {
+        Ok(routed) => routed,
+        Err(error) => {
+            if let Some(spending) = spending {
+                spending.unanswered().await;
+            }
+            return Err(error.into());
+        }
+    };
+    let Routed { answer, deployment, used } = routed;
     let mut response = match answer {
-        ChatAnswer::Whole(whole) => with_type(Body::from(whole.json), "application/json"),
+        ChatAnswer::Whole(whole) => {
+            if let Some(spending) = spending {
+                spending.answered(used.tokens()).await;
+            }
+            with_type(Body::from(whole.json), "application/json")
+        }
         ChatAnswer::Stream(chunks) => {
+            let chunks = settled(chunks, used, spending);
             let mut response = with_type(events(scope, chunks), "text/event-stream");
             response.headers_mut().insert(UNBUFFERED, HeaderValue::from_static("no"));
             response

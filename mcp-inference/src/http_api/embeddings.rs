@@ -10,7 +10,11 @@ use mcp_core::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{InferenceApi, counted::counted};
+use super::{
+    InferenceApi,
+    counted::counted,
+    spending::{EMBEDDING_TOKENS, of_bytes},
+};
 
 /// Most texts of one request.
 const MAX_INPUTS: usize = 2048;
@@ -79,7 +83,16 @@ pub(super) async fn create(
         return Err(refuse("dimensions", message).into());
     }
     let texts = texts(&request.input)?;
-    let embedded = counted("embed", &request.model, embedder.embed(&scope, &texts)).await?;
+    let estimate = of_bytes(texts.iter().map(|text| text.len()).sum());
+    let spending = api.spend(&scope, &request.model, EMBEDDING_TOKENS, estimate).await?;
+    let embedded = counted("embed", &request.model, embedder.embed(&scope, &texts)).await;
+    if let Some(spending) = spending {
+        match &embedded {
+            Ok(embedded) => spending.answered(Some(embedded.tokens)).await,
+            Err(_) => spending.unanswered().await,
+        }
+    }
+    let embedded = embedded?;
     let data = embedded.vectors.into_iter().enumerate().map(|(index, vector)| Embedding {
         object: "embedding",
         index,

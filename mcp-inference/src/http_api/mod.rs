@@ -18,6 +18,7 @@ mod error;
 mod infer;
 mod models;
 mod oip;
+mod spending;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use mcp_core::{Scope, audit::DenialLog, http_api::ApiError};
+use mcp_core::{Scope, audit::DenialLog, http_api::ApiError, limit::Quota};
 use utoipa::OpenApi;
 
 pub use error::{oip_error, openai_error};
@@ -45,6 +46,8 @@ pub struct InferenceApi {
     pub router: Router,
     /// Where refusals for want of a permission go.
     pub denials: Arc<dyn DenialLog>,
+    /// Counts chats and embeddings as `models.calls`, their tokens as `chat.tokens` and `embeddings.tokens`.
+    pub quota: Option<Arc<dyn Quota>>,
 }
 
 impl InferenceApi {

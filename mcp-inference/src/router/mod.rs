@@ -14,6 +14,7 @@ mod failure;
 mod peek;
 mod report;
 mod target;
+mod used;
 mod walk;
 mod watch;
 
@@ -25,6 +26,7 @@ use std::{
 use mcp_core::{Error, Result, Scope, clock::Clock, error::Detail, strict};
 
 pub use config::{BreakerConfig, BudgetConfig, Deployment, Route, RouterConfig};
+pub use used::Used;
 
 use self::{
     breaker::Breaker,
@@ -54,6 +56,8 @@ pub struct Routed {
     pub answer: ChatAnswer,
     /// `provider/model`.
     pub deployment: String,
+    /// What it used, as far as the provider has said.
+    pub used: Used,
 }
 
 /// What comes of a chat: what the request asked for.
@@ -124,6 +128,14 @@ impl Router {
     /// The models that callers may name, in order.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.0.chains.keys().map(String::as_str)
+    }
+
+    /// Requires that callers may name this model.
+    ///
+    /// # Errors
+    /// [`NotFound`](mcp_core::ErrorKind::NotFound) with the nearest name.
+    pub fn knows(&self, model: &str) -> Result<()> {
+        if self.0.chains.contains_key(model) { Ok(()) } else { Err(self.unknown_model(model)) }
     }
 
     /// Answers a chat, whole or as a stream, as the request asks.

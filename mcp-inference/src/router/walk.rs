@@ -6,7 +6,7 @@ use mcp_core::{Error, ErrorKind, Result, Scope, error::Retry};
 use tokio::time::Instant;
 
 use super::{
-    ChatAnswer, Inner, Routed,
+    ChatAnswer, Inner, Routed, Used,
     failure::{self, Left},
     peek, report,
     target::{Admission, Target},
@@ -83,7 +83,9 @@ impl<'a> Walk<'a> {
                 self.tries += 1;
                 let asked = Instant::now();
                 match self.ask(admission, index + 1 < self.chain.len()).await {
-                    Outcome::Answer(answer) => return Ok(Routed { answer, deployment: target.label() }),
+                    Outcome::Answer(answer, used) => {
+                        return Ok(Routed { answer, deployment: target.label(), used });
+                    }
                     Outcome::Refused(error) => return Err(error),
                     Outcome::Failed(error) => {
                         again[index] = error.retry() == Retry::Maybe
@@ -110,12 +112,13 @@ impl<'a> Walk<'a> {
             Ok(Answered::Whole(whole)) => {
                 admission.succeeded();
                 self.report(&target).done("ok", whole.usage);
-                Outcome::Answer(ChatAnswer::Whole(whole))
+                let used = Used::new(whole.usage);
+                Outcome::Answer(ChatAnswer::Whole(whole), used)
             }
             Ok(Answered::Stream(begun)) => {
                 let report = self.report(&target);
-                let stream = watch::watch(begun, admission, report, self.request.wants_usage());
-                Outcome::Answer(ChatAnswer::Stream(stream))
+                let (stream, used) = watch::watch(begun, admission, report, self.request.wants_usage());
+                Outcome::Answer(ChatAnswer::Stream(stream), used)
             }
             Err(error) if failure::blames_request(&error) => {
                 admission.succeeded();
@@ -173,7 +176,7 @@ enum Answered {
 }
 
 enum Outcome {
-    Answer(ChatAnswer),
+    Answer(ChatAnswer, Used),
     /// The request itself is at fault.
     Refused(Error),
     Failed(Error),

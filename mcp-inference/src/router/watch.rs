@@ -9,8 +9,8 @@ use std::{
 use futures_util::Stream;
 use mcp_core::Result;
 
-use super::{peek::Begun, report, target::Admission};
-use crate::chat::{ChatChunk, ChatStream, Usage};
+use super::{Used, peek::Begun, report, target::Admission};
+use crate::chat::{ChatChunk, ChatStream};
 
 /// The stream for the caller: what has been read already, and the rest.
 pub(super) fn watch(
@@ -18,9 +18,11 @@ pub(super) fn watch(
     admission: Admission,
     report: report::Answer,
     wants_usage: bool,
-) -> ChatStream {
-    let Begun { first, rest } = begun;
-    Box::pin(Watched { first, rest: Some(rest), admission, report: Some(report), usage: None, wants_usage })
+) -> (ChatStream, Used) {
+    let (Begun { first, rest }, used) = (begun, Used::default());
+    let watched =
+        Watched { first, rest: Some(rest), admission, report: Some(report), used: used.clone(), wants_usage };
+    (Box::pin(watched), used)
 }
 
 struct Watched {
@@ -29,7 +31,7 @@ struct Watched {
     rest: Option<ChatStream>,
     admission: Admission,
     report: Option<report::Answer>,
-    usage: Option<Usage>,
+    used: Used,
     /// Whether the caller knows what to do with a chunk that has nothing but the usage.
     wants_usage: bool,
 }
@@ -38,7 +40,7 @@ impl Watched {
     fn end(&mut self, outcome: &'static str) {
         self.rest = None;
         if let Some(report) = self.report.take() {
-            report.done(outcome, self.usage);
+            report.done(outcome, self.used.usage());
         }
     }
 }
@@ -57,7 +59,7 @@ impl Stream for Watched {
             };
             match next {
                 Some(Ok(chunk)) => {
-                    self.usage = chunk.usage.or(self.usage);
+                    self.used.note(chunk.usage);
                     if chunk.usage_only && chunk.usage.is_some() && !self.wants_usage {
                         continue;
                     }

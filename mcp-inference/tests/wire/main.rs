@@ -47,7 +47,7 @@ fn app() -> Router {
         Arc::new(ModelRegistry::load(&folder, &CpuPool::start(2, 64).unwrap()).unwrap())
     });
     let router = ChatRouter::new(RouterConfig::default(), Vec::new(), Arc::new(SystemClock)).unwrap();
-    routes(InferenceApi { models: MODELS.clone(), router, denials: DENIALS.clone() })
+    routes(InferenceApi { models: MODELS.clone(), router, denials: DENIALS.clone(), quota: None })
 }
 
 /// The answer to a request by a principal with these permissions.

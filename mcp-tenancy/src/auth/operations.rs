@@ -4,11 +4,13 @@ use mcp_core::{
     PlatformScope, Result,
     scope::{PrincipalId, TenantId},
 };
+use serde::Serialize;
 
 use crate::{Tenancy, tenant::MAX_PAGE};
 
 /// What ended with a principal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "http-api", derive(utoipa::ToSchema))]
 pub struct EndedCredentials {
     /// API keys that were revoked, and with them their lineages of refresh tokens.
     pub keys: usize,

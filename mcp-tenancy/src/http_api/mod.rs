@@ -1,4 +1,4 @@
-//! What everybody may ask: public keys, who issues tokens, and tokens for credentials.
+//! What everybody may ask: public keys, who issues tokens, tokens for credentials, and their end.
 //!
 //! [`routes()`] authenticates by itself where it must, so it belongs beside the stack of tenants, behind the same
 //! outer layers: request id, trace, [`RescueLayer`](mcp_core::layer::RescueLayer), load shed, deadline,
@@ -9,6 +9,7 @@
 //! | `GET /t/{tenant}/.well-known/jwks.json` | the public keys of a tenant |
 //! | `GET /.well-known/oauth-protected-resource` and below | RFC 9728 metadata |
 //! | `POST /api/v1/auth/token` | a token response for an API key or a refresh token |
+//! | `POST /api/v1/auth/logout` | ends the lineage of a refresh token |
 
 mod discovery;
 mod token;
@@ -26,7 +27,7 @@ use crate::{
     limit::LimitPolicy,
 };
 
-pub use token::Grant;
+pub use token::{Grant, Logout};
 
 /// Longest body of a grant, in bytes.
 const MAX_BODY: usize = 32 * 1024;
@@ -74,5 +75,5 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// What is routed is what is described.
 fn described() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(token::grant))
+    OpenApiRouter::new().routes(routes!(token::grant)).routes(routes!(token::logout))
 }

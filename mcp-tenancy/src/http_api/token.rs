@@ -1,4 +1,4 @@
-//! `POST /api/v1/auth/token`.
+//! `POST /api/v1/auth/token` and `/api/v1/auth/logout`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use mcp_core::{
     PlatformScope, Result,
     http_api::{ApiError, Body, Json},
@@ -82,6 +82,34 @@ pub(super) async fn grant(
     Ok(response)
 }
 
+/// The refresh token whose lineage is to end.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Logout {
+    /// Any token of the lineage, the last one or one that it replaced.
+    #[schema(value_type = String)]
+    refresh_token: Secret<String>,
+}
+
+/// Ends the lineage of a refresh token: none of its tokens is redeemed any more, on every replica at once. Access tokens
+/// that are out live to their end. Whoever holds the token needs no other credential and may send none; a token
+/// that never was, or whose lineage has ended, is answered in the same way.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/logout",
+    request_body = Logout,
+    security(("tenant" = []), ("tenant_api_key" = []), ()),
+    responses((status = 204, description = "No token of that lineage is good.")),
+)]
+pub(super) async fn logout(
+    State(api): State<Arc<Api>>,
+    request: Parts,
+    Body(Logout { refresh_token }): Body<Logout>,
+) -> Result<StatusCode, ApiError> {
+    api.tenancy.revoke_refresh_token(&endpoint(&request, "log out")?, &refresh_token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn redeem(
     api: &Api,
     request: &mut Parts,
@@ -91,9 +119,7 @@ async fn redeem(
     if crate::auth::bearer(request)?.is_some() {
         return Err(crate::auth::refused("two credentials"));
     }
-    let endpoint =
-        with_request_id(PlatformScope::new(PrincipalId::parse("token-endpoint")?, "redeem"), request);
-    let identity = api.tenancy.refresh_identity(&endpoint, token).await?;
+    let identity = api.tenancy.refresh_identity(&endpoint(request, "redeem")?, token).await?;
     let decision = api.admission.admit(request, identity.clone()).await?;
     let scope = on_behalf_of(&identity, request)?;
     Ok((api.tenancy.grant_for_refresh_token(&scope, token, wanted).await?, decision))
@@ -112,6 +138,11 @@ fn on_behalf_of(identity: &Identity, request: &Parts) -> Result<PlatformScope> {
     let actor: String = format!("{tenant}/{principal}").chars().take(128).collect();
     let reason = format!("{principal} of {tenant} is granted tokens for {}", identity.credential);
     Ok(with_request_id(PlatformScope::new(PrincipalId::parse(&actor)?, reason), request))
+}
+
+/// The scope of what is asked for with a refresh token, as long as nobody knows whose it is.
+fn endpoint(request: &Parts, reason: &str) -> Result<PlatformScope> {
+    Ok(with_request_id(PlatformScope::new(PrincipalId::parse("token-endpoint")?, reason), request))
 }
 
 fn with_request_id(scope: PlatformScope, request: &Parts) -> PlatformScope {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use mcp_core::{Result, audit::DenialLog};
+use mcp_core::{Result, audit::DenialLog, erase::TenantEraser};
 
 use super::{
-    AllOf, Compiler, MemoryPolicyStore, Policy, PolicyAdmin, PolicyAuthorizer, PolicyStore, RequestRecorder,
-    TenantPolicies,
+    AllOf, Compiler, Policy, PolicyAdmin, PolicyAuthorizer, PolicyStore, RequestRecorder, TenantPolicies,
+    erasing::{MemoryStores, Remembered},
 };
-use crate::role::{MemoryRoleStore, RoleAdmin, RoleDirectory, RoleStore};
+use crate::role::{RoleAdmin, RoleDirectory, RoleStore};
 
 /// What an [`Authorization`] stands on.
 #[derive(Debug, Clone)]
@@ -24,6 +24,9 @@ pub struct AuthorizationDeps {
     pub above: Vec<Arc<dyn Policy>>,
     /// Where denials are recorded.
     pub log: Arc<dyn DenialLog>,
+    /// What erases what the stores have of a tenant; none where they are in the databases of a
+    /// [`Tenancy`](crate::Tenancy), which are erased whole.
+    pub erasers: Vec<Arc<dyn TenantEraser>>,
 }
 
 impl AuthorizationDeps {
@@ -36,7 +39,7 @@ impl AuthorizationDeps {
         policies: Arc<dyn PolicyStore>,
         log: Arc<dyn DenialLog>,
     ) -> Result<Self> {
-        Ok(Self { roles, policies, compiler: Compiler::new()?, above: Vec::new(), log })
+        Ok(Self { roles, policies, compiler: Compiler::new()?, above: Vec::new(), log, erasers: Vec::new() })
     }
 
     /// All in memory and gone with the process.
@@ -44,7 +47,9 @@ impl AuthorizationDeps {
     /// # Errors
     /// As [`Compiler::new`].
     pub fn memory(log: Arc<dyn DenialLog>) -> Result<Self> {
-        Self::new(Arc::new(MemoryRoleStore::default()), Arc::new(MemoryPolicyStore::default()), log)
+        let stores = MemoryStores::default();
+        let deps = Self::new(Arc::new(stores.roles.clone()), Arc::new(stores.policies.clone()), log)?;
+        Ok(Self { erasers: vec![Arc::new(stores)], ..deps })
     }
 
     /// All in the kernel's SQLite files; `kernel` was opened with
@@ -77,6 +82,7 @@ pub struct Authorization {
     directory: RoleDirectory,
     roles: RoleAdmin,
     policies: PolicyAdmin,
+    erasers: Vec<Arc<dyn TenantEraser>>,
 }
 
 impl Authorization {
@@ -90,12 +96,26 @@ impl Authorization {
         policies.push(Arc::new(tenants.clone()));
         let policy = Arc::new(AllOf::new(policies));
         let authorizer = PolicyAuthorizer::new(policy, directory.clone(), recorder.clone(), deps.log);
+        let mut erasers = deps.erasers;
+        erasers.push(Arc::new(Remembered {
+            roles: directory.clone(),
+            policies: tenants.clone(),
+            requests: recorder.clone(),
+        }));
         Self {
             authorizer: Arc::new(authorizer),
             roles: RoleAdmin::new(deps.roles, directory.clone()),
             policies: PolicyAdmin::new(deps.policies, tenants, recorder, directory.clone()),
             directory,
+            erasers,
         }
+    }
+
+    /// What an [`Eraser`](crate::erasure::Eraser) is given among its other parts: it erases what roles and policies keep
+    /// of a tenant in memory.
+    #[must_use]
+    pub fn erasers(&self) -> &[Arc<dyn TenantEraser>] {
+        &self.erasers
     }
 
     /// What decides, for [`AuthorizeLayer`](crate::layer::AuthorizeLayer), the gateway and the REST APIs.

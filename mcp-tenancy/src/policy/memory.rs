@@ -55,6 +55,11 @@ impl MemoryPolicyStore {
         Self { clock, tenants: Arc::default() }
     }
 
+    /// Forgets what is the tenant's; returns how many versions there were.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> u64 {
+        self.lock().remove(tenant).map_or(0, |gone| gone.versions.len() as u64)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, OfTenant>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -22,6 +22,7 @@ mod authorizer;
 #[cfg(feature = "cedar")]
 mod cedar;
 mod engine;
+mod erasing;
 #[cfg(any(feature = "rego", feature = "opa"))]
 mod input;
 mod language;
@@ -67,3 +68,7 @@ pub use sqlite::SqlitePolicyStore;
 pub use store::PolicyStore;
 pub use tenants::TenantPolicies;
 pub use version::{KEPT_VERSIONS, NewPolicy, PolicyHead, PolicyState, PolicyVersion};
+
+/// How long a process remembers what is a tenant's and nobody asks for: what it keeps of a tenant that another replica
+/// erased is gone by then.
+const KEPT_IDLE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);

@@ -9,7 +9,7 @@ use mcp_core::scope::TenantId;
 use moka::future::Cache;
 use serde_json::Value;
 
-use super::PolicyRequest;
+use super::{KEPT_IDLE, PolicyRequest};
 
 /// Requests kept of each tenant: the last ones that differ.
 pub const RECORDED: usize = 100;
@@ -23,7 +23,7 @@ const REDACTED: &str = "[redacted]";
 const SECRET_NAMES: [&str; 8] =
     ["authorization", "cookie", "credential", "passw", "secret", "session", "token", "api_key"];
 
-/// The last requests of each tenant, in memory, per process.
+/// The last requests of each tenant, in memory, per process; for a day after the last.
 ///
 /// Attributes and circumstances never hold a secret; should one slip in, under a name that sounds like one,
 /// its value is left out here.
@@ -34,7 +34,7 @@ pub struct RequestRecorder {
 
 impl Default for RequestRecorder {
     fn default() -> Self {
-        Self { rings: Cache::builder().max_capacity(TENANTS).build() }
+        Self { rings: Cache::builder().max_capacity(TENANTS).time_to_idle(KEPT_IDLE).build() }
     }
 }
 
@@ -53,6 +53,12 @@ impl RequestRecorder {
             }
             ring.push_back(request);
         }
+    }
+
+    /// Forgets the requests of a tenant; returns how many there were.
+    pub(super) async fn erase(&self, tenant: &TenantId) -> u64 {
+        let gone = self.rings.remove(tenant).await;
+        gone.map_or(0, |ring| ring.lock().unwrap_or_else(PoisonError::into_inner).len() as u64)
     }
 
     /// The requests kept of a tenant, the oldest first.

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use mcp_core::{Error, ErrorKind, Result, Scope, scope::TenantId};
 use moka::future::Cache;
 
-use super::{Bounded, ByPermission, Compiler, Decision, Policy, PolicyStore, PolicyText, store::not_found};
+use super::{
+    Bounded, ByPermission, Compiler, Decision, KEPT_IDLE, Policy, PolicyStore, PolicyText, store::not_found,
+};
 
 /// Compiled policies that are kept; those asked least lately are compiled again.
 const COMPILED: u64 = 1_000;
@@ -39,7 +41,11 @@ impl TenantPolicies {
             compiler,
             default: Arc::new(ByPermission),
             active: Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build(),
-            compiled: Cache::builder().max_capacity(COMPILED).build(),
+            compiled: Cache::builder()
+                .max_capacity(COMPILED)
+                .time_to_idle(KEPT_IDLE)
+                .support_invalidation_closures()
+                .build(),
         }
     }
 
@@ -83,6 +89,15 @@ impl TenantPolicies {
         compiled.map_err(|error| {
             Error::internal("policy.compile", "the policy could not be compiled").with_source(error)
         })?
+    }
+
+    /// Forgets a tenant's policies.
+    pub(super) async fn erase(&self, tenant: &TenantId) {
+        self.active.invalidate(tenant).await;
+        let gone = tenant.clone();
+        // Fails only for a cache without such closures; this one has them.
+        let _ = self.compiled.invalidate_entries_if(move |(of, _), _| *of == gone);
+        self.compiled.run_pending_tasks().await;
     }
 
     /// Forgets which version a tenant had active.

@@ -172,7 +172,7 @@ impl Tenancy {
     pub async fn revoke_refresh_token(&self, scope: &PlatformScope, token: &Secret<String>) -> Result<()> {
         let Some(presented) = Presented::parse(token.expose()) else { return Ok(()) };
         match self.refresh.find(scope, &presented.family).await? {
-            Some(family) if presented.is_of(&family) => {
+            Some(family) if presented.is_of(&family) && family.revoked_at.is_none() => {
                 self.refresh.revoke(scope, &family.id, self.clock.now(), "logged out").await
             }
             _ => Ok(()),

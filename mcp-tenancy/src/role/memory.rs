@@ -55,6 +55,12 @@ impl MemoryRoleStore {
         Self { clock, tenants: Arc::default() }
     }
 
+    /// Forgets what is the tenant's; returns how many roles there were, and how often they were given.
+    pub(crate) fn erase(&self, tenant: &TenantId) -> (u64, u64) {
+        let gone = self.lock().remove(tenant).unwrap_or_default();
+        (gone.roles.len() as u64, gone.held.len() as u64)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, OfTenant>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,17 @@
 //! The workflow, where nothing is written to a disk.
 
-use mcp_core::lease::Leases as _;
-use mcp_tenancy::TenancyDeps;
+use std::collections::BTreeSet;
+
+use mcp_core::{
+    access::{Access, Action, Authorizer as _, Resource},
+    audit::LoggedDenials,
+    lease::Leases as _,
+};
+use mcp_tenancy::{
+    TenancyDeps,
+    policy::{Authorization, AuthorizationDeps, Language, NewPolicy, PolicyText},
+    role::{NewRole, RoleName},
+};
 
 use super::*;
 
@@ -83,5 +93,66 @@ async fn two_parts_of_one_name_and_a_long_grace_are_refused() {
     let error = tenancy.create_tenant(&admin(), far).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.message().contains("`us-east-1`") && error.message().contains("`local`"), "{error}");
+    tenancy.shutdown().await;
+}
+
+/// One of each that roles and policies keep, in memory and of what was asked.
+async fn govern(authorization: &Authorization, tenant: &TenantId) -> Scope {
+    let principal = Principal {
+        id: PrincipalId::parse("ann").unwrap(),
+        kind: PrincipalKind::User,
+        permissions: Permissions::parse(["*"]).unwrap(),
+    };
+    let scope = Scope::new(tenant.clone(), Arc::new(principal));
+    let name = RoleName::parse("admin").unwrap();
+    let role = NewRole {
+        name: name.clone(),
+        description: String::new(),
+        permissions: Permissions::parse(["tools:call"]).unwrap(),
+        inherits: BTreeSet::new(),
+    };
+    authorization.roles().put(&scope, role, 0).await.unwrap();
+    authorization.roles().assign(&scope, &PrincipalId::parse("bob").unwrap(), &name).await.unwrap();
+    let text = "permit (principal, action, resource);".to_owned();
+    let policy = PolicyText { language: Language::Cedar, text, data: serde_json::Map::new() };
+    let version = authorization.policies().draft(&scope, NewPolicy::new(policy)).await.unwrap().head.version;
+    authorization.policies().validate(&scope, version).await.unwrap();
+    authorization.policies().activate(&scope, version, 0).await.unwrap();
+    let access =
+        Access::new(Action::named("tools:call").unwrap(), Resource::of(&scope, "tool", "t").unwrap());
+    authorization.authorizer().authorize(&scope, &access).await.unwrap();
+    scope
+}
+
+#[tokio::test]
+async fn roles_and_policies_in_memory_go_and_what_was_asked_of_them() {
+    let tenancy = Tenancy::open(TenancyDeps::memory(tokens()).unwrap()).await.unwrap();
+    let authorization = Authorization::new(AuthorizationDeps::memory(Arc::new(LoggedDenials)).unwrap());
+    let (acme, _) = fill(&tenancy, NewTenant::new(id("acme"), "Acme")).await;
+    let (globex, _) = fill(&tenancy, NewTenant::new(id("globex"), "Globex")).await;
+    let gone = govern(&authorization, &acme.id).await;
+    let kept = govern(&authorization, &globex.id).await;
+    tenancy.delete_tenant(&admin(), &acme.id, Duration::ZERO).await.unwrap();
+    let leases = Arc::new(MemoryLeases::new(Arc::new(SystemClock)));
+    let parts = authorization.erasers().to_vec();
+    let eraser = Eraser::new(&tenancy, leases, parts.clone(), ErasureConfig::default()).unwrap();
+    erase(&eraser, &[&acme.id]).await;
+
+    let receipt = tenancy.erasure_receipt(&admin(), &acme.id).await.unwrap();
+    let counts = |name: &str| {
+        let step = receipt.steps.iter().find(|step| step.name == name).unwrap();
+        step.erased.counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>()
+    };
+    assert_eq!(counts("authorization-memory"), ["policy_version 1", "role 1", "role_holder 1"]);
+    assert_eq!(counts("authorization"), ["recorded_request 1"]);
+    let (roles, policies) = (authorization.roles(), authorization.policies());
+    assert_eq!(roles.roles(&gone).await.unwrap(), []);
+    assert_eq!(policies.active(&gone).await.unwrap(), 0);
+    assert_eq!(policies.versions(&gone, None, 10).await.unwrap().items, []);
+    for part in &parts {
+        assert_eq!(part.erase(&admin(), &acme.id).await.unwrap().total(), 0, "{part:?} had something left");
+    }
+    assert_eq!(roles.roles(&kept).await.unwrap().len(), 1);
+    assert_eq!(policies.dry_run(&kept, policies.active(&kept).await.unwrap()).await.unwrap().requests, 1);
     tenancy.shutdown().await;
 }

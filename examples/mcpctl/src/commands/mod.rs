@@ -9,6 +9,7 @@ pub(crate) mod issuers;
 pub(crate) mod keys;
 pub(crate) mod memories;
 pub(crate) mod policies;
+pub(crate) mod principals;
 pub(crate) mod quotas;
 pub(crate) mod roles;
 pub(crate) mod servers;

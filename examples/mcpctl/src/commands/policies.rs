@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::whose::Whose;
 use crate::{
     client::{Ask, Client},
     failure::{Failure, Result},
@@ -15,12 +16,17 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the versions of the tenant's policy, the newest first.
-    List,
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Show one version with its text.
     Show {
         /// The version's number.
         #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Keep a new version, as a draft.
     Create(Create),
@@ -29,15 +35,22 @@ pub(crate) enum Command {
         /// The version's number.
         #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Try a version on what was asked lately; changes nothing.
     DryRun {
         /// The version's number.
         #[arg(id = "policy_version", value_name = "VERSION")]
         version: u32,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Print the number of the version that decides, 0 for none.
-    Active,
+    Active {
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Let a validated version decide, an earlier one too, or 0 for none.
     Activate {
         /// The version's number.
@@ -46,6 +59,8 @@ pub(crate) enum Command {
         /// The version that decides now; looked up where it is not given.
         #[arg(long, value_name = "VERSION")]
         expected: Option<u32>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Ask what is decided if the key's holder does something, and why.
     Decide {
@@ -60,6 +75,8 @@ pub(crate) enum Command {
 pub(crate) struct Create {
     /// File with the policies; in Rego one module.
     file: PathBuf,
+    #[command(flatten)]
+    whose: Whose,
     /// What it is written in.
     #[arg(long, value_enum, default_value_t = Language::Cedar)]
     language: Language,
@@ -119,41 +136,47 @@ const CHANGED: &[Column] = &[
 ];
 
 pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result<()> {
-    client.tenant()?;
     match &command {
-        Command::List => output::show(&client.list(&["policies"], None).await?, COLUMNS, json),
-        Command::Show { version } => {
-            let found = client.send(Ask::get(&["policies", &version.to_string()])).await?;
+        Command::List { whose } => {
+            output::show(&client.list(&whose.path(client, &["policies"])?, None).await?, COLUMNS, json);
+        }
+        Command::Show { version, whose } => {
+            let version = version.to_string();
+            let found = client.send(Ask::get(&whose.path(client, &["policies", &version])?)).await?;
             output::show(&found, COLUMNS, json);
             if !json {
                 output::text(&format!("\n{}\n", printable(&found["policy"]["text"])));
             }
         }
         Command::Create(create) => {
-            output::show(&client.send(Ask::post(&["policies"]).body(create.body()?)).await?, COLUMNS, json);
+            let ask = Ask::post(&create.whose.path(client, &["policies"])?).body(create.body()?);
+            output::show(&client.send(ask).await?, COLUMNS, json);
         }
-        Command::Validate { version } => {
-            output::show(&post(client, *version, "validate").await?, COLUMNS, json);
+        Command::Validate { version, whose } => {
+            output::show(&post(client, whose, *version, "validate").await?, COLUMNS, json);
         }
-        Command::DryRun { version } => {
-            let run = post(client, *version, "dry-run").await?;
+        Command::DryRun { version, whose } => {
+            let run = post(client, whose, *version, "dry-run").await?;
             output::show(&run, RUN, json);
             if !json && run["changed"].as_array().is_some_and(|changed| !changed.is_empty()) {
                 output::text("\n");
                 output::show(&run["changed"], CHANGED, false);
             }
         }
-        Command::Active => output::show(&active(client).await?, ACTIVE, json),
-        Command::Activate { version, expected } => {
+        Command::Active { whose } => output::show(&active(client, whose).await?, ACTIVE, json),
+        Command::Activate { version, expected, whose } => {
             let expected = match expected {
                 Some(expected) => Value::from(*expected),
-                None => active(client).await?["version"].take(),
+                None => active(client, whose).await?["version"].take(),
             };
             let body = json!({ "version": version, "expected": expected });
-            let answer = client.send(Ask::new(Method::PUT, &["policies", "active"]).body(body)).await?;
+            let path = whose.path(client, &["policies", "active"])?;
+            let answer = client.send(Ask::new(Method::PUT, &path).body(body)).await?;
             output::show(&answer, ACTIVE, json);
         }
         Command::Decide { action, resource } => {
+            // Of the caller itself, who is a principal of the tenant.
+            client.tenant()?;
             let (kind, id) = resource.split_once('/').ok_or_else(|| {
                 Failure::Usage(format!("{resource:?} is no resource, as in tool/everything__echo"))
             })?;
@@ -185,12 +208,12 @@ fn read(file: &Path) -> Result<String> {
         .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))
 }
 
-async fn post(client: &Client, version: u32, what: &str) -> Result<Value> {
-    client.send(Ask::post(&["policies", &version.to_string(), what])).await
+async fn post(client: &Client, whose: &Whose, version: u32, what: &str) -> Result<Value> {
+    client.send(Ask::post(&whose.path(client, &["policies", &version.to_string(), what])?)).await
 }
 
-async fn active(client: &Client) -> Result<Value> {
-    client.send(Ask::get(&["policies", "active"])).await
+async fn active(client: &Client, whose: &Whose) -> Result<Value> {
+    client.send(Ask::get(&whose.path(client, &["policies", "active"])?)).await
 }
 
 /// A text of several lines, each without control characters.

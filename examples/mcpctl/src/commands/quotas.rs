@@ -4,9 +4,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::json;
 
+use super::whose::Whose;
 use crate::{
     client::{Ask, Client},
-    failure::{Failure, Result},
+    failure::Result,
     output::{self, Column},
 };
 
@@ -15,9 +16,17 @@ pub(crate) enum Command {
     /// List quotas: a tenant's with an operator's key; else those that apply to the key's holder, and what was
     /// used of them.
     List {
-        /// The tenant, with an operator's key.
-        #[arg(long, value_name = "TENANT")]
-        tenant: Option<String>,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show what was used in the day and month that run: of a tenant's quotas with an operator's key, else of those that
+    /// apply to the key's holder.
+    Usage {
+        #[command(flatten)]
+        whose: Whose,
+        /// Show the quotas of this principal too, with an operator's key.
+        #[arg(long, value_name = "ID")]
+        principal: Option<String>,
     },
     /// Set a quota, or another amount of one.
     Set {
@@ -85,20 +94,18 @@ const USAGE: &[Column] = &[
 
 pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result<()> {
     match &command {
-        Command::List { tenant } => {
-            let (path, columns) = match (tenant, client.is_operator()) {
-                (Some(tenant), true) => (vec!["operator", "tenants", tenant, "quotas"], LIMITS),
-                (None, false) => (vec!["quotas"], USAGE),
-                (None, true) => {
-                    return Err(Failure::Usage("an operator names the tenant: --tenant ID".to_owned()));
-                }
-                (Some(_), false) => {
-                    return Err(Failure::Usage(
-                        "--tenant takes an operator's key; this one means its own".to_owned(),
-                    ));
-                }
-            };
+        Command::List { whose } => {
+            let columns = if client.is_operator() { LIMITS } else { USAGE };
+            let path = whose.path(client, &["quotas"])?;
             output::show(&client.send(Ask::get(&path)).await?["items"], columns, json);
+        }
+        Command::Usage { whose, principal } => {
+            let root = if client.is_operator() { "usage" } else { "quotas" };
+            if principal.is_some() {
+                client.operator()?;
+            }
+            let ask = Ask::get(&whose.path(client, &[root])?).query("principal", principal.as_ref());
+            output::show(&client.send(ask).await?["items"], USAGE, json);
         }
         Command::Set { which, amount } => {
             let body = json!({

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
+use super::whose::Whose;
 use crate::{
     client::{Ask, Client},
     failure::Result,
@@ -13,11 +14,16 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the tenant's roles.
-    List,
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Show one role.
     Show {
         /// The role's name.
         role: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Make a role or, with --expected-version, replace it.
     Put(Put),
@@ -28,6 +34,8 @@ pub(crate) enum Command {
         /// The version that is deleted.
         #[arg(long, value_name = "VERSION")]
         expected_version: i64,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Give a role to a principal.
     Give {
@@ -35,6 +43,8 @@ pub(crate) enum Command {
         role: String,
         /// The principal's id.
         principal: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Take a role from a principal.
     Take {
@@ -42,16 +52,22 @@ pub(crate) enum Command {
         role: String,
         /// The principal's id.
         principal: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// List the principals who were given a role.
     Holders {
         /// The role's name.
         role: String,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Show what a principal's roles come to.
     Of {
         /// The principal's id.
         principal: String,
+        #[command(flatten)]
+        whose: Whose,
     },
 }
 
@@ -59,6 +75,8 @@ pub(crate) enum Command {
 pub(crate) struct Put {
     /// The role's name: 1 to 64 of a-z 0-9 _ -.
     role: String,
+    #[command(flatten)]
+    whose: Whose,
     /// What it allows, `area:verb` or `*`; may be given several times.
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<String>,
@@ -84,25 +102,31 @@ const GRANTED: &[Column] = &[("roles", "roles"), ("permissions", "permissions")]
 const HOLDERS: &[Column] = &[("principal", "principal")];
 
 pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result<()> {
-    client.tenant()?;
     match &command {
-        Command::List => {
-            let roles = client.send(Ask::get(&["roles"])).await?;
+        Command::List { whose } => {
+            let roles = client.send(Ask::get(&whose.path(client, &["roles"])?)).await?;
             output::show(&roles["items"], COLUMNS, json);
         }
-        Command::Show { role } => {
-            output::show(&client.send(Ask::get(&["roles", role])).await?, COLUMNS, json);
+        Command::Show { role, whose } => {
+            let path = whose.path(client, &["roles", role])?;
+            output::show(&client.send(Ask::get(&path)).await?, COLUMNS, json);
         }
         Command::Put(put) => output::show(&put.send(client).await?, COLUMNS, json),
-        Command::Delete { role, expected_version } => {
-            let mut ask = Ask::new(Method::DELETE, &["roles", role]);
+        Command::Delete { role, expected_version, whose } => {
+            let mut ask = Ask::new(Method::DELETE, &whose.path(client, &["roles", role])?);
             ask.if_match = Some(*expected_version);
             client.send(ask).await?;
         }
-        Command::Give { role, principal } => change(client, Method::PUT, principal, role).await?,
-        Command::Take { role, principal } => change(client, Method::DELETE, principal, role).await?,
-        Command::Holders { role } => {
-            let ids = client.list(&["roles", role, "principals"], None).await?;
+        Command::Give { role, principal, whose } => {
+            let path = whose.path(client, &["principals", principal, "roles", role])?;
+            client.send(Ask::new(Method::PUT, &path)).await?;
+        }
+        Command::Take { role, principal, whose } => {
+            let path = whose.path(client, &["principals", principal, "roles", role])?;
+            client.send(Ask::new(Method::DELETE, &path)).await?;
+        }
+        Command::Holders { role, whose } => {
+            let ids = client.list(&whose.path(client, &["roles", role, "principals"])?, None).await?;
             if json {
                 output::document(&ids);
                 return Ok(());
@@ -111,8 +135,9 @@ pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result
                 ids.as_array().into_iter().flatten().map(|id| json!({ "principal": id })).collect();
             output::show(&Value::Array(entries), HOLDERS, false);
         }
-        Command::Of { principal } => {
-            output::show(&client.send(Ask::get(&["principals", principal, "roles"])).await?, GRANTED, json);
+        Command::Of { principal, whose } => {
+            let path = whose.path(client, &["principals", principal, "roles"])?;
+            output::show(&client.send(Ask::get(&path)).await?, GRANTED, json);
         }
     }
     Ok(())
@@ -120,7 +145,8 @@ pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result
 
 impl Put {
     async fn send(&self, client: &Client) -> Result<Value> {
-        let mut ask = Ask::new(Method::PUT, &["roles", &self.role]).body(json!({
+        let path = self.whose.path(client, &["roles", &self.role])?;
+        let mut ask = Ask::new(Method::PUT, &path).body(json!({
             "description": self.description,
             "permissions": self.permissions,
             "inherits": self.inherits,
@@ -128,8 +154,4 @@ impl Put {
         ask.if_match = self.expected_version;
         client.send(ask).await
     }
-}
-
-async fn change(client: &Client, method: Method, principal: &str, role: &str) -> Result<()> {
-    client.send(Ask::new(method, &["principals", principal, "roles", role])).await.map(drop)
 }

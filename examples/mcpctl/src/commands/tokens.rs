@@ -21,6 +21,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SECONDS")]
         seconds: Option<u64>,
     },
+    /// End the lineage of the refresh token that this is run with in place of a key: none of its tokens is redeemed any
+    /// more. Access tokens that are out live to their end.
+    Logout,
     /// Refuse one token until it expires, on every replica within a second.
     Revoke {
         /// The token's id, its claim `jti`.
@@ -49,6 +52,12 @@ const ENDED: &[Column] = &[("tenant", "tenant"), ("issued until", "issued_until"
 pub(crate) async fn run(command: Command, client: &Client, json: bool) -> Result<()> {
     match &command {
         Command::Grant { permissions, seconds } => grant(permissions, *seconds, client, json).await?,
+        Command::Logout => {
+            let refresh_token = client.refresh_token()?;
+            let body = json!({ "refresh_token": refresh_token.expose() });
+            client.send(Ask::post(&["auth", "logout"]).body(body)).await?;
+            output::note("None of its lineage is good any more.");
+        }
         Command::Revoke { id, whose, issuer, expires_at } => {
             let mut body = json!({ "id": id });
             for (name, text) in [("issuer", issuer), ("expires_at", expires_at)] {

@@ -45,6 +45,61 @@ fn tokens_are_granted_and_revoked() {
 }
 
 #[test]
+fn a_refresh_token_is_logged_out_by_whoever_holds_it() {
+    let key = tenant("leaving");
+    let granted = json(&key, &["tokens", "grant"]);
+    let refresh = granted["refresh_token"].as_str().unwrap();
+    assert_eq!(run(refresh, &["servers", "list"]).status.code(), Some(3), "it is no way in");
+    for _ in 0..2 {
+        let left = run(refresh, &["tokens", "logout"]);
+        assert!(left.status.success(), "again too: {}", said(&left));
+    }
+    let made_up = format!("{}AAAA", &refresh[..refresh.len() - 4]);
+    assert!(run(&made_up, &["tokens", "logout"]).status.success(), "and of what never was nothing is said");
+    assert_eq!(run(&key, &["tokens", "logout"]).status.code(), Some(2));
+    let family = refresh.split('_').nth(1).unwrap();
+    let records = json(&running().operator, &["audit", "list", "--limit", "5000"]);
+    let of_it = |record: &&serde_json::Value| {
+        let text = record.to_string();
+        text.contains(family) && text.contains("logged out")
+    };
+    assert_eq!(records.as_array().unwrap().iter().filter(of_it).count(), 1, "{records}");
+}
+
+#[test]
+fn all_credentials_of_a_principal_end_together() {
+    let operator = &running().operator;
+    let key = tenant("offboarding");
+    let make = |principal: &str, permission: &str| {
+        let new = ["keys", "create", "--principal", principal, "--permission", permission];
+        json(&key, &new)["secret"].as_str().unwrap().to_owned()
+    };
+    let (first, second, other) = (make("ann", "*"), make("ann", "servers:read"), make("bob", "servers:read"));
+    let subject = "spiffe://prod.offboarding/ann";
+    let of = ["--tenant", "offboarding", "--principal", "ann", "--permission", "tools:call"];
+    json(operator, &[&["certificates", "register", subject][..], &of].concat());
+
+    let end = ["principals", "end-credentials", "ann"];
+    assert_eq!(run(&other, &end).status.code(), Some(3), "it takes `credentials:end`");
+    assert_eq!(json(&key, &end), json!({ "keys": 2, "certificates": 1 }));
+    for gone in [&first, &second] {
+        assert_eq!(run(gone, &["servers", "list"]).status.code(), Some(3));
+    }
+    assert!(run(&other, &["servers", "list"]).status.success());
+    assert_eq!(json(&key, &["certificates", "list"]), json!([]));
+    let by_operator = [&end[..], &["--tenant", "offboarding"]].concat();
+    assert_eq!(json(operator, &by_operator), json!({ "keys": 0, "certificates": 0 }), "again");
+    let bob = ["principals", "end-credentials", "bob", "--tenant", "offboarding"];
+    assert_eq!(json(operator, &bob)["keys"], 1);
+    assert_eq!(run(&other, &["servers", "list"]).status.code(), Some(3));
+    // The same name in another tenant is somebody else.
+    assert_eq!(
+        run(operator, &["principals", "end-credentials", "ann", "--tenant", "no-such"]).status.code(),
+        Some(4)
+    );
+}
+
+#[test]
 fn signing_keys_are_rotated_listed_and_removed() {
     let operator = &running().operator;
     let key = tenant("signing");

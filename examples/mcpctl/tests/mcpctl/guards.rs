@@ -30,6 +30,62 @@ fn roles_are_made_given_taken_and_deleted() {
 }
 
 #[test]
+fn an_operator_makes_and_gives_roles_of_a_tenant_it_names() {
+    let operator = &running().operator;
+    let key = tenant("governed");
+    let of = ["--tenant", "governed"];
+    let as_operator = |arguments: &[&str]| json(operator, &[arguments, &of].concat());
+    let made = as_operator(&["roles", "put", "admin", "--permission", "*"]);
+    assert_eq!((&made["version"], &made["permissions"]), (&json!(1), &json!(["*"])));
+    assert!(run(operator, &[&["roles", "give", "admin", "ann"][..], &of].concat()).status.success());
+    // The tenant sees what was done, and by whom.
+    assert_eq!(json(&key, &["roles", "of", "ann"])["permissions"], json!(["*"]));
+    let changes = json(&key, &["audit", "list"]);
+    let by_operator = |record: &&serde_json::Value| record["actor"] == "operator/operator:test";
+    assert_eq!(changes.as_array().unwrap().iter().filter(by_operator).count(), 2, "{changes}");
+    assert_eq!(as_operator(&["roles", "holders", "admin"]), json!(["ann"]));
+    let taken = run(operator, &[&["roles", "take", "admin", "ann"][..], &of].concat());
+    assert!(taken.status.success(), "{}", said(&taken));
+    assert_eq!(as_operator(&["roles", "show", "admin"])["name"], "admin");
+    assert_eq!(as_operator(&["roles", "list"]).as_array().unwrap().len(), 1);
+
+    // What an operator may do is bounded by the tenant that the path names, and that there is one.
+    tenant("ungoverned");
+    assert_eq!(json(operator, &["roles", "list", "--tenant", "ungoverned"]), json!([]));
+    assert_eq!(run(operator, &["roles", "list", "--tenant", "nobody-there"]).status.code(), Some(4));
+    assert_eq!(run(&key, &["roles", "list", "--tenant", "ungoverned"]).status.code(), Some(2));
+    assert!(run(operator, &["tenants", "delete", "ungoverned"]).status.success());
+    let put = ["roles", "put", "late", "--tenant", "ungoverned"];
+    assert_eq!(run(operator, &put).status.code(), Some(5), "nothing is given to a deleted tenant");
+    assert_eq!(json(operator, &["roles", "list", "--tenant", "ungoverned"]), json!([]));
+}
+
+#[test]
+fn an_operator_lets_a_tenant_that_denied_itself_everything_back_in() {
+    let operator = &running().operator;
+    let key = tenant("locked-out");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.cedar");
+    std::fs::write(&file, "forbid (principal, action, resource);").unwrap();
+    let of = ["--tenant", "locked-out"];
+    let as_operator = |arguments: &[&str]| json(operator, &[arguments, &of].concat());
+    let made = as_operator(&["policies", "create", file.to_str().unwrap()]);
+    let version = made["version"].to_string();
+    assert_eq!(made["author"], "operator/operator:test");
+    assert_eq!(as_operator(&["policies", "validate", &version])["state"], "validated");
+    assert_eq!(as_operator(&["policies", "dry-run", &version])["failed"], 0);
+    assert_eq!(as_operator(&["policies", "activate", &version])["version"].to_string(), version);
+    assert_eq!(run(&key, &["servers", "list"]).status.code(), Some(3));
+    assert_eq!(as_operator(&["policies", "active"])["version"].to_string(), version);
+    assert_eq!(as_operator(&["policies", "list"])[0]["state"], "active");
+    assert_eq!(as_operator(&["policies", "show", &version])["policy"]["language"], "cedar");
+    assert_eq!(as_operator(&["policies", "activate", "0"])["version"], 0);
+    assert!(run(&key, &["servers", "list"]).status.success());
+    let asked = run(operator, &["policies", "decide", "servers:read", "server/*"]);
+    assert_eq!(asked.status.code(), Some(2), "an operator is no principal whom policies decide about");
+}
+
+#[test]
 fn a_policy_is_written_validated_tried_and_activated() {
     let key = tenant("ruled");
     let directory = tempfile::tempdir().unwrap();
@@ -75,6 +131,21 @@ fn quotas_are_set_by_operators_and_seen_by_tenants() {
     let set = json(operator, &[&["quotas", "set"][..], &which, &["500"]].concat());
     assert_eq!((&set["amount"], &set["subject"]), (&json!(500), &json!("tenant")));
     assert_eq!(json(operator, &["quotas", "list", "--tenant", "rationed"])[0]["period"], "month");
+    let each = ["quotas", "set", "--subject", "each_principal"];
+    json(operator, &[&each[..], &which, &["50"]].concat());
+    let of_tenant = json(operator, &["quotas", "usage", "--tenant", "rationed"]);
+    assert_eq!(of_tenant.as_array().unwrap().len(), 1, "{of_tenant}");
+    assert_eq!((&of_tenant[0]["limit"], &of_tenant[0]["used"]), (&json!(500), &json!(0)));
+    let of_ann = json(operator, &["quotas", "usage", "--tenant", "rationed", "--principal", "ann"]);
+    assert_eq!(
+        (&of_ann[0]["subject"], &of_ann[0]["limit"]),
+        (&json!("principal/ann"), &json!(50)),
+        "{of_ann}"
+    );
+    assert_eq!(json(&key, &["quotas", "usage"]), json(&key, &["quotas", "list"]));
+    assert_eq!(run(&key, &["quotas", "usage", "--principal", "ann"]).status.code(), Some(2));
+    let removed = ["quotas", "remove", "--subject", "each_principal"];
+    assert!(run(operator, &[&removed[..], &which].concat()).status.success());
     let usage = json(&key, &["quotas", "list"]);
     assert_eq!((&usage[0]["limit"], &usage[0]["used"]), (&json!(500), &json!(0)), "{usage}");
     assert!(text(&key, &["quotas", "list"]).starts_with("SUBJECT"));

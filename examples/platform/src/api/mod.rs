@@ -1,10 +1,13 @@
 //! The platform's own REST API under `/api/v1`: what a tenant may see and change of itself, and, under
 //! `/api/v1/operator`, what an operator may of all.
 //!
-//! Handlers carry their description; what is routed is what is described.
+//! Handlers carry their description; what is routed is what is described. What both may do with a tenant is described
+//! once, and routed below both.
 
+mod acting;
 mod audit;
 mod certificates;
+mod credentials;
 mod headers;
 mod issuers;
 mod keys;
@@ -54,18 +57,25 @@ fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(servers::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(policies::decide))
+        .routes(routes!(quotas::usage))
+        .nest("/api/v1", of_both())
+}
+
+/// What a tenant's callers do with their tenant, and operators with any: the paths begin where the tenant is named.
+fn of_both() -> OpenApiRouter<Arc<Platform>> {
+    OpenApiRouter::new()
         .routes(routes!(roles::list))
         .routes(routes!(roles::show, roles::put, roles::delete))
         .routes(routes!(roles::holders))
         .routes(routes!(roles::granted))
         .routes(routes!(roles::assign, roles::unassign))
+        .routes(routes!(credentials::end))
         .routes(routes!(policies::list, policies::create))
         .routes(routes!(policies::active, policies::activate))
-        .routes(routes!(policies::decide))
         .routes(routes!(policies::show))
         .routes(routes!(policies::validate))
         .routes(routes!(policies::dry_run))
-        .routes(routes!(quotas::usage))
 }
 
 fn not_found() -> ApiError {

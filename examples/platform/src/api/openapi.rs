@@ -6,12 +6,12 @@
 use axum::{Router, extract::State, response::IntoResponse};
 use bytes::Bytes;
 use http::{StatusCode, header};
-use mcp_core::{Error, Result, error::Problem};
+use mcp_core::{Error, Result, error::Problem, scope::TenantId};
 use utoipa::{
     PartialSchema as _, ToSchema,
     openapi::{
-        Components, Content, Info, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Response, Tag,
-        path::Operation,
+        Components, Content, Info, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, Response, Tag,
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -121,6 +121,9 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
     operation.operation_id = Some(id.join("_"));
     operation.tags = words.first().map(|word| vec![(*word).to_owned()]);
     let schemes: &[&str] = if of_operators { &[OPERATOR_BEARER] } else { &[TENANT_BEARER, TENANT_HEADER] };
+    if path.contains("/{tenant}/") {
+        name_tenant(operation);
+    }
     let required = |name: &&str| SecurityRequirement::new(*name, Vec::<String>::new());
     let security = operation.security.get_or_insert_with(|| schemes.iter().map(required).collect());
     // Nobody is refused where nothing is asked for.
@@ -137,6 +140,20 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
                 response.content.insert(Problem::CONTENT_TYPE.to_owned(), described_problem());
             }
         }
+    }
+}
+
+/// Routes that tenants and operators share do not know themselves that a tenant is named before them.
+fn name_tenant(operation: &mut Operation) {
+    let parameters = operation.parameters.get_or_insert_with(Vec::new);
+    let is_tenant = |known: &RefOr<Parameter>| matches!(known, RefOr::T(known) if known.name == "tenant");
+    if !parameters.iter().any(is_tenant) {
+        let tenant = ParameterBuilder::new()
+            .name("tenant")
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(TenantId::schema()));
+        parameters.insert(0, tenant.build().into());
     }
 }
 
@@ -240,6 +257,9 @@ mod tests {
             ("/api/v1/operator/servers", "post"),
             ("/api/v1/auth/token", "post"),
             ("/api/v1/issuers/{issuer}", "put"),
+            ("/api/v1/principals/{principal}/credentials", "delete"),
+            ("/api/v1/operator/tenants/{tenant}/principals/{principal}/credentials", "delete"),
+            ("/api/v1/operator/tenants/{tenant}/policies/{version}", "get"),
         ] {
             assert!(served.contains(&(one.0.to_owned(), one.1)), "{one:?} was not found: {served:?}");
         }

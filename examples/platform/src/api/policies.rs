@@ -1,4 +1,4 @@
-//! `/api/v1/policies`: the policy of the caller's tenant, in its versions.
+//! `/policies`: the policy of the tenant that a caller is of or an operator names, in its versions.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use mcp_tenancy::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::roles::refused;
+use super::{acting::Acting, roles::refused};
 use crate::platform::Platform;
 
 /// What refusals are recorded for.
@@ -92,16 +92,22 @@ pub(super) struct Explained {
     decision: Decision,
 }
 
+/// The version that a path names.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfVersion {
+    version: i64,
+}
+
 /// One page of the versions, the newest first; needs `policies:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/policies",
+    path = "/policies",
     params(Listing),
     responses((status = 200, description = "The versions, without their texts.", body = Page<PolicyHead>)),
 )]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
+    Acting { scope, .. }: Acting,
     Query(listing): Query<Listing>,
 ) -> Result<Json<Page<PolicyHead>>, ApiError> {
     let policies = platform.authorization().policies();
@@ -112,13 +118,13 @@ pub(super) async fn list(
 /// Keeps a new version, as a draft; needs `policies:write`.
 #[utoipa::path(
     post,
-    path = "/api/v1/policies",
+    path = "/policies",
     request_body = NewVersion,
     responses((status = 201, description = "The draft.", body = PolicyVersion)),
 )]
 pub(super) async fn create(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
+    Acting { scope, .. }: Acting,
     Body(new): Body<NewVersion>,
 ) -> Result<(StatusCode, Json<PolicyVersion>), ApiError> {
     let NewVersion { language, text, data, note } = new;
@@ -136,14 +142,14 @@ pub(super) async fn create(
 /// One version with its text; needs `policies:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/policies/{version}",
+    path = "/policies/{version}",
     params(("version" = i64, Path)),
     responses((status = 200, description = "The version.", body = PolicyVersion)),
 )]
 pub(super) async fn show(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(version): Path<i64>,
+    Acting { scope, .. }: Acting,
+    Path(OfVersion { version }): Path<OfVersion>,
 ) -> Result<Json<PolicyVersion>, ApiError> {
     let found = platform.authorization().policies().version(&scope, version).await;
     Ok(Json(refused(&platform, &scope, POLICIES, found)?))
@@ -152,14 +158,14 @@ pub(super) async fn show(
 /// Compiles a version and notes that it is valid; errors name line and column. Needs `policies:write`.
 #[utoipa::path(
     post,
-    path = "/api/v1/policies/{version}/validate",
+    path = "/policies/{version}/validate",
     params(("version" = i64, Path)),
     responses((status = 200, description = "The version, validated.", body = PolicyVersion)),
 )]
 pub(super) async fn validate(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(version): Path<i64>,
+    Acting { scope, .. }: Acting,
+    Path(OfVersion { version }): Path<OfVersion>,
 ) -> Result<Json<PolicyVersion>, ApiError> {
     let validated = platform.authorization().policies().validate(&scope, version).await;
     Ok(Json(refused(&platform, &scope, POLICIES, validated)?))
@@ -169,14 +175,14 @@ pub(super) async fn validate(
 /// `policies:read`.
 #[utoipa::path(
     post,
-    path = "/api/v1/policies/{version}/dry-run",
+    path = "/policies/{version}/dry-run",
     params(("version" = i64, Path)),
     responses((status = 200, description = "The decisions that it would change.", body = DryRun)),
 )]
 pub(super) async fn dry_run(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(version): Path<i64>,
+    Acting { scope, .. }: Acting,
+    Path(OfVersion { version }): Path<OfVersion>,
 ) -> Result<Json<DryRun>, ApiError> {
     let run = platform.authorization().policies().dry_run(&scope, version).await;
     Ok(Json(refused(&platform, &scope, POLICIES, run)?))
@@ -185,12 +191,12 @@ pub(super) async fn dry_run(
 /// The version that decides; needs `policies:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/policies/active",
+    path = "/policies/active",
     responses((status = 200, description = "Its number.", body = ActiveVersion)),
 )]
 pub(super) async fn active(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
+    Acting { scope, .. }: Acting,
 ) -> Result<Json<ActiveVersion>, ApiError> {
     let active = platform.authorization().policies().active(&scope).await;
     Ok(Json(ActiveVersion { version: refused(&platform, &scope, POLICIES, active)? }))
@@ -200,14 +206,14 @@ pub(super) async fn active(
 /// replicas within a second. Needs `policies:write`.
 #[utoipa::path(
     put,
-    path = "/api/v1/policies/active",
+    path = "/policies/active",
     request_body = Activation,
     responses((status = 200, description = "The number of the version that decides.", body = ActiveVersion),
         (status = 404, description = "There is no such version.")),
 )]
 pub(super) async fn activate(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
+    Acting { scope, .. }: Acting,
     Body(Activation { version, expected }): Body<Activation>,
 ) -> Result<Json<ActiveVersion>, ApiError> {
     let active = platform.authorization().policies().activate(&scope, version, expected).await;

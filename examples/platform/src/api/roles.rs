@@ -1,8 +1,8 @@
-//! `/api/v1/roles` and who has them: roles of the caller's tenant.
+//! `/roles` and who has them, of the tenant that a caller is of or an operator names.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use axum::{Extension, extract::State, response::IntoResponse};
+use axum::{extract::State, response::IntoResponse};
 use http::{HeaderMap, StatusCode, header};
 use mcp_core::{
     Error, ErrorKind, Result, Scope,
@@ -18,6 +18,7 @@ use mcp_tenancy::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::acting::Acting;
 use crate::platform::Platform;
 
 /// A role.
@@ -73,15 +74,34 @@ pub(super) struct GrantedRoles {
     permissions: Permissions,
 }
 
+/// The role that a path names.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfRole {
+    role: String,
+}
+
+/// The principal that a path names.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfPrincipal {
+    pub(super) principal: String,
+}
+
+/// Both.
+#[derive(Debug, Deserialize)]
+pub(super) struct Holder {
+    principal: String,
+    role: String,
+}
+
 /// All roles of the tenant, by name; needs `roles:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/roles",
+    path = "/roles",
     responses((status = 200, description = "The roles.", body = TenantRoles)),
 )]
 pub(super) async fn list(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
+    Acting { scope, .. }: Acting,
 ) -> Result<Json<TenantRoles>, ApiError> {
     let roles = platform.authorization().roles().roles(&scope).await;
     let roles = refused(&platform, &scope, "roles", roles)?;
@@ -91,15 +111,15 @@ pub(super) async fn list(
 /// One role; needs `roles:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/roles/{role}",
+    path = "/roles/{role}",
     params(("role" = RoleName, Path)),
     responses((status = 200, description = "The role.", body = TenantRole,
         headers(("etag" = String, description = "The role's version.")))),
 )]
 pub(super) async fn show(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(role): Path<String>,
+    Acting { scope, .. }: Acting,
+    Path(OfRole { role }): Path<OfRole>,
 ) -> Result<impl IntoResponse, ApiError> {
     let roles = platform.authorization().roles().roles(&scope).await;
     let roles = refused(&platform, &scope, &format!("role/{role}"), roles)?;
@@ -112,7 +132,7 @@ pub(super) async fn show(
 /// themselves; needs `roles:write`.
 #[utoipa::path(
     put,
-    path = "/api/v1/roles/{role}",
+    path = "/roles/{role}",
     request_body = RoleDefinition,
     params(("role" = RoleName, Path),
         ("if-match" = Option<String>, Header, description = "The version that is replaced, as `ETag` gives it.")),
@@ -121,8 +141,8 @@ pub(super) async fn show(
 )]
 pub(super) async fn put(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(role): Path<String>,
+    Acting { scope, .. }: Acting,
+    Path(OfRole { role }): Path<OfRole>,
     headers: HeaderMap,
     Body(definition): Body<RoleDefinition>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -137,15 +157,15 @@ pub(super) async fn put(
 /// Deletes a role, in the version of `If-Match`, and takes it from all who had it; needs `roles:write`.
 #[utoipa::path(
     delete,
-    path = "/api/v1/roles/{role}",
+    path = "/roles/{role}",
     params(("role" = RoleName, Path),
         ("if-match" = String, Header, description = "The version that is deleted, as `ETag` gives it.")),
     responses((status = 204, description = "It is gone.")),
 )]
 pub(super) async fn delete(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(role): Path<String>,
+    Acting { scope, .. }: Acting,
+    Path(OfRole { role }): Path<OfRole>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let expected = if_match(&headers)?.ok_or_else(|| {
@@ -160,14 +180,14 @@ pub(super) async fn delete(
 /// One page of the principals who were given a role; needs `roles:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/roles/{role}/principals",
+    path = "/roles/{role}/principals",
     params(("role" = RoleName, Path), Listing),
     responses((status = 200, description = "Their ids, in order.", body = Page<PrincipalId>)),
 )]
 pub(super) async fn holders(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(role): Path<String>,
+    Acting { scope, .. }: Acting,
+    Path(OfRole { role }): Path<OfRole>,
     Query(listing): Query<Listing>,
 ) -> Result<Json<Page<PrincipalId>>, ApiError> {
     let name = RoleName::parse(&role).map_err(|_| unknown(&role))?;
@@ -179,14 +199,14 @@ pub(super) async fn holders(
 /// What a principal's roles come to; needs `roles:read`.
 #[utoipa::path(
     get,
-    path = "/api/v1/principals/{principal}/roles",
+    path = "/principals/{principal}/roles",
     params(("principal" = PrincipalId, Path)),
     responses((status = 200, description = "Roles and permissions.", body = GrantedRoles)),
 )]
 pub(super) async fn granted(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path(principal): Path<String>,
+    Acting { scope, .. }: Acting,
+    Path(OfPrincipal { principal }): Path<OfPrincipal>,
 ) -> Result<Json<GrantedRoles>, ApiError> {
     let principal = PrincipalId::parse(&principal)?;
     let granted = platform.authorization().roles().granted(&scope, &principal).await;
@@ -199,14 +219,14 @@ pub(super) async fn granted(
 /// `roles:write`.
 #[utoipa::path(
     put,
-    path = "/api/v1/principals/{principal}/roles/{role}",
+    path = "/principals/{principal}/roles/{role}",
     params(("principal" = PrincipalId, Path), ("role" = RoleName, Path)),
     responses((status = 204, description = "The principal has it.")),
 )]
 pub(super) async fn assign(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path((principal, role)): Path<(String, String)>,
+    Acting { scope, .. }: Acting,
+    Path(Holder { principal, role }): Path<Holder>,
 ) -> Result<StatusCode, ApiError> {
     let (principal, name) = pair(&principal, &role)?;
     let given = platform.authorization().roles().assign(&scope, &principal, &name).await;
@@ -217,14 +237,14 @@ pub(super) async fn assign(
 /// Takes a role from a principal; needs `roles:write`.
 #[utoipa::path(
     delete,
-    path = "/api/v1/principals/{principal}/roles/{role}",
+    path = "/principals/{principal}/roles/{role}",
     params(("principal" = PrincipalId, Path), ("role" = RoleName, Path)),
     responses((status = 204, description = "The principal does not have it.")),
 )]
 pub(super) async fn unassign(
     State(platform): State<Arc<Platform>>,
-    Extension(scope): Extension<Scope>,
-    Path((principal, role)): Path<(String, String)>,
+    Acting { scope, .. }: Acting,
+    Path(Holder { principal, role }): Path<Holder>,
 ) -> Result<StatusCode, ApiError> {
     let (principal, name) = pair(&principal, &role)?;
     let taken = platform.authorization().roles().unassign(&scope, &principal, &name).await;

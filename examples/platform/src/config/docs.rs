@@ -18,6 +18,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "server.client_ca",
         "PEM file with the authorities that client certificates must come from; reloaded when it changes.",
     ),
+    (
+        "server.client_crl",
+        "PEM files with revocation lists of the authorities of client_ca; reloaded when they change.",
+    ),
     ("server.cors_origins", "Origins of browser clients that may call, or [\"*\"]."),
     ("server.max_connections", "Open connections; further ones wait in the listen queue."),
     ("server.max_running", "Requests that run at once; an event stream counts until it begins."),

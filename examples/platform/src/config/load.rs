@@ -108,6 +108,8 @@ pub(crate) fn validated(config: Config) -> Result<Config> {
     } else if server.client_certificates != ClientCertificates::Off && server.tls_cert.as_os_str().is_empty()
     {
         "server.client_certificates need TLS: set server.tls_cert and server.tls_key"
+    } else if !server.client_crl.is_empty() && server.client_ca.as_os_str().is_empty() {
+        "server.client_crl is about the certificates of server.client_ca: set that too"
     } else if config.auth.token_seconds == 0 || config.auth.issuer_timeout_seconds == 0 {
         "auth.token_seconds and auth.issuer_timeout_seconds must be at least 1"
     } else if server.max_running == 0 || server.max_connections == 0 {
@@ -200,6 +202,7 @@ mod tests {
                 "need TLS",
             ),
             (Some("[server]\nclient_certificates = \"maybe\"\n"), vec![], "`off`"),
+            (Some("[server]\nclient_crl = [\"a.crl\"]\n"), vec![], "server.client_ca"),
             (Some("[auth]\ntoken_algorithm = \"HS256\"\n"), vec![], "did you mean `RS256`?"),
             (Some("[auth]\nscopes = [\"all\"]\n"), vec![], "test.toml:2:"),
             (Some("[database]\nbackend = \"postgres\"\n"), vec![], "needs database.url"),

@@ -47,6 +47,18 @@ async fn answer(Json(request): Json<Value>) -> Response {
     let stream = request["stream"] == true;
     match request["model"].as_str().unwrap_or_default() {
         ECHO if stream => events(words(&request), true),
+        "untold" => {
+            let mut untold = completion(&request);
+            untold["usage"] = Value::Null;
+            json_answer(StatusCode::OK, &untold)
+        }
+        "never-ending" => {
+            let begun =
+                stream::once(async { Ok::<_, Infallible>(chunk(&json!({ "content": "Well" }), None)) });
+            let mut response = typed("text/event-stream", String::new());
+            *response.body_mut() = Body::from_stream(begun.chain(stream::pending()));
+            response
+        }
         ECHO => json_answer(StatusCode::OK, &completion(&request)),
         "half-a-stream" => events(words(&request)[..2].to_vec(), false),
         fault => failing(fault, stream).await,

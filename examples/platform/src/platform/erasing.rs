@@ -12,24 +12,30 @@ use mcp_core::{
 };
 use mcp_tenancy::{
     erasure::{Eraser, ErasureConfig},
+    policy::Authorization,
     tenant::TenantDirectory,
 };
 
 use super::Administration;
 use crate::config::Config;
 
-/// What erases tenants, and what it begins with: their servers, and what is held in memory for them.
+/// What erases tenants, and what it begins with: their servers, and what is held and remembered in memory for them.
+///
+/// Releases of servers are none of it: operators install them for all tenants, and nothing of a tenant is in them.
 pub(super) fn eraser(
     config: &Config,
     administration: &Administration,
     fleet: &Arc<Fleet>,
     index: Arc<LocalVectorIndex>,
+    authorization: &Authorization,
 ) -> Result<Eraser> {
     let tenancy = administration.tenancy();
     let servers = Servers { fleet: Arc::clone(fleet), directory: Arc::clone(tenancy.directory()) };
     let interval = Duration::from_secs(config.tenants.erase_interval_seconds);
     let settings = ErasureConfig { interval, ..ErasureConfig::default() };
-    Eraser::new(tenancy, administration.leases(), vec![Arc::new(servers), index], settings)
+    let mut others: Vec<Arc<dyn TenantEraser>> = vec![Arc::new(servers), index];
+    others.extend(authorization.erasers().iter().cloned());
+    Eraser::new(tenancy, administration.leases(), others, settings)
 }
 
 /// The servers that run for a tenant in this process. Every replica stops its own once it hears that the tenant is

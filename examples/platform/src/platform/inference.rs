@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use mcp_core::{Error, Result, audit::DenialLog, embed::Embedder};
+use mcp_core::{Error, Result, audit::DenialLog, embed::Embedder, limit::Quota};
 use mcp_inference::{
     cpu::CpuPool,
     http_api::InferenceApi,
@@ -38,8 +38,13 @@ impl Inference {
         Ok(Self { pool, models, embedder })
     }
 
-    pub(super) fn api(&self, router: Router, denials: Arc<dyn DenialLog>) -> InferenceApi {
-        InferenceApi { models: Arc::clone(&self.models), router, denials }
+    pub(super) fn api(
+        &self,
+        router: Router,
+        denials: Arc<dyn DenialLog>,
+        quota: Arc<dyn Quota>,
+    ) -> InferenceApi {
+        InferenceApi { models: Arc::clone(&self.models), router, denials, quota: Some(quota) }
     }
 
     pub(super) fn embedder(&self) -> Option<Arc<dyn Embedder>> {

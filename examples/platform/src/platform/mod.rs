@@ -126,7 +126,8 @@ impl Platform {
         let (index, suspended) = (remembering.index(), administration.tenancy().directory().suspended());
         let forgetting = async move { index.follow_closed(suspended).await };
         tasks.spawn(stop.clone().run_until_cancelled_owned(forgetting));
-        let eraser = erasing::eraser(&config, &administration, &fleet, remembering.index())?;
+        let (index, authorization) = (remembering.index(), policies.authorization());
+        let eraser = erasing::eraser(&config, &administration, &fleet, index, authorization)?;
         let until = stop.clone();
         tasks.spawn(async move { eraser.run(until).await });
         if let Some(token) = administration.vault_token() {
@@ -225,7 +226,7 @@ impl Platform {
     /// Local models and routes to providers, as the wire reaches them.
     #[must_use]
     pub fn inference(&self) -> InferenceApi {
-        self.inference.api(self.router.clone(), self.denials())
+        self.inference.api(self.router.clone(), self.denials(), self.tenancy().quota())
     }
 
     /// What embeds texts that are remembered and searched, where there is such a model.

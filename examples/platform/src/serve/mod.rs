@@ -1,6 +1,7 @@
 //! Listeners: accept, bound, serve, drain.
 
 mod listener;
+mod revocation;
 mod server;
 mod tls;
 

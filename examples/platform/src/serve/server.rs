@@ -33,6 +33,7 @@ impl Server {
             ClientCertificates::Off => None,
             asked => Some(Clients {
                 authorities: server.client_ca.clone(),
+                revoked: server.client_crl.clone(),
                 required: asked == ClientCertificates::Required,
             }),
         };

@@ -1,4 +1,4 @@
-//! The certificate, and the authorities of clients' certificates, reloaded when their files change.
+//! The certificate, and the authorities and revocations of clients' certificates, reloaded when their files change.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +7,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use mcp_core::{Error, Result};
+use mcp_core::{
+    Error, Result,
+    clock::{Clock as _, SystemClock, Timestamp},
+};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::CryptoProvider,
@@ -15,6 +18,8 @@ use rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
 };
+
+use super::revocation::{RevocationLists, refuse};
 
 /// How often the files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
@@ -24,6 +29,9 @@ const RELOAD_EVERY: Duration = Duration::from_secs(2);
 pub struct Clients {
     /// PEM file with the authorities that their certificates must come from.
     pub authorities: PathBuf,
+    /// PEM files with lists of those that are revoked. Where there are any, a certificate none of them says anything
+    /// of is refused, and so are all of an authority whose list has expired.
+    pub revoked: Vec<PathBuf>,
     /// Whether a client without one is refused in the handshake.
     pub required: bool,
 }
@@ -39,7 +47,7 @@ pub struct Certificates {
     first: Times,
 }
 
-type Times = [Option<SystemTime>; 3];
+type Times = Vec<Option<SystemTime>>;
 
 /// What the next handshake goes by.
 #[derive(Debug)]
@@ -47,6 +55,8 @@ struct Current {
     #[cfg_attr(not(test), expect(dead_code, reason = "tests look at which certificate it is"))]
     certified: Arc<CertifiedKey>,
     config: Arc<ServerConfig>,
+    /// The file with the revocation list that ends first, and when it does.
+    revocation_ends: Option<(PathBuf, Timestamp)>,
 }
 
 impl Certificates {
@@ -57,7 +67,8 @@ impl Certificates {
     pub fn load(cert: &Path, key: &Path, clients: Option<Clients>) -> Result<Arc<Self>> {
         // Before they are read: what changes meanwhile is then read again.
         let first = paths(cert, key, clients.as_ref())
-            .map(|path| std::fs::metadata(path?).and_then(|meta| meta.modified()).ok());
+            .map(|path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok())
+            .collect();
         let current = ArcSwap::from_pointee(read(cert, key, clients.as_ref())?);
         Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), clients, current, first }))
     }
@@ -71,10 +82,12 @@ impl Certificates {
     /// Reloads the files whenever they change, until dropped. Files that are wrong are logged and what is in use
     /// stays.
     pub async fn watch(self: Arc<Self>) {
-        let mut seen = self.first;
+        let mut seen = self.first.clone();
+        let mut told = None;
         let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
             ticks.tick().await;
+            self.tell_of_ended(&mut told);
             let now = self.modified().await;
             if now == seen {
                 continue;
@@ -100,30 +113,41 @@ impl Certificates {
         Ok(())
     }
 
+    /// Says once of a list that is in use and has ended: until the next one is there, nobody of its authority gets in.
+    fn tell_of_ended(&self, told: &mut Option<(PathBuf, Timestamp)>) {
+        let current = self.current.load();
+        let ended = current.revocation_ends.as_ref().filter(|(_, ends)| *ends <= SystemClock.now());
+        if let Some((file, ends)) = ended.filter(|ended| told.as_ref() != Some(ended)) {
+            tracing::error!(file = %file.display(), %ends, "a revocation list has ended; its clients are refused");
+            *told = Some((file.clone(), *ends));
+        }
+    }
+
     async fn modified(&self) -> Times {
-        let mut times = Times::default();
-        for (time, path) in times.iter_mut().zip(paths(&self.cert, &self.key, self.clients.as_ref())) {
-            if let Some(path) = path {
-                *time = tokio::fs::metadata(path).await.and_then(|meta| meta.modified()).ok();
-            }
+        let mut times = Times::new();
+        for path in paths(&self.cert, &self.key, self.clients.as_ref()) {
+            times.push(tokio::fs::metadata(path).await.and_then(|meta| meta.modified()).ok());
         }
         times
     }
 }
 
-fn paths<'a>(cert: &'a Path, key: &'a Path, clients: Option<&'a Clients>) -> [Option<&'a Path>; 3] {
-    [Some(cert), Some(key), clients.map(|clients| clients.authorities.as_path())]
+fn paths<'a>(cert: &'a Path, key: &'a Path, clients: Option<&'a Clients>) -> impl Iterator<Item = &'a Path> {
+    let of_clients = clients.into_iter().flat_map(|clients| {
+        std::iter::once(&clients.authorities).chain(&clients.revoked).map(PathBuf::as_path)
+    });
+    [cert, key].into_iter().chain(of_clients)
 }
 
 fn read(cert: &Path, key: &Path, clients: Option<&Clients>) -> Result<Current> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| refuse(key, format!("no PEM private key: {error}")))?;
+        .map_err(|error| refuse(key, &format!("no PEM private key: {error}")))?;
     let certified = CertifiedKey::from_der(chain(cert)?, private, &provider)
-        .map_err(|error| refuse(key, format!("does not go with the certificate: {error}")))?;
+        .map_err(|error| refuse(key, &format!("does not go with the certificate: {error}")))?;
     let certified = Arc::new(certified);
-    let verifier = match clients {
-        None => WebPkiClientVerifier::no_client_auth(),
+    let (verifier, revocation_ends) = match clients {
+        None => (WebPkiClientVerifier::no_client_auth(), None),
         Some(clients) => verifier(clients, &provider)?,
     };
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -137,31 +161,37 @@ fn read(cert: &Path, key: &Path, clients: Option<&Clients>) -> Result<Current> {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
-    Ok(Current { certified, config: Arc::new(config) })
+    Ok(Current { certified, config: Arc::new(config), revocation_ends })
 }
 
-fn verifier(clients: &Clients, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>> {
+type Verifying = (Arc<dyn ClientCertVerifier>, Option<(PathBuf, Timestamp)>);
+
+fn verifier(clients: &Clients, provider: &Arc<CryptoProvider>) -> Result<Verifying> {
     let file = clients.authorities.as_path();
     let mut roots = RootCertStore::empty();
     for authority in chain(file)? {
         roots
             .add(authority)
-            .map_err(|error| refuse(file, format!("holds what is no certificate authority: {error}")))?;
+            .map_err(|error| refuse(file, &format!("holds what is no certificate authority: {error}")))?;
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let revoked = RevocationLists::read(&clients.revoked, SystemClock.now())?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .with_crls(revoked.lists)
+        .enforce_revocation_expiration();
     let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| refuse(file, format!("cannot verify clients: {error}")))
+    let verifier = builder.build().map_err(|error| {
+        let files: Vec<_> = clients.revoked.iter().map(|file| file.display().to_string()).collect();
+        let with = if files.is_empty() { String::new() } else { format!(" with {}", files.join(", ")) };
+        refuse(file, &format!("cannot verify clients{with}: {error}"))
+    })?;
+    Ok((verifier, revoked.first_to_end))
 }
 
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .map_err(|error| refuse(file, format!("no PEM certificates: {error}")))?;
-    if chain.is_empty() { Err(refuse(file, "holds no certificate".to_owned())) } else { Ok(chain) }
-}
-
-fn refuse(path: &Path, why: String) -> Error {
-    Error::invalid_input("tls.load", format!("{}: {why}", path.display()))
+        .map_err(|error| refuse(file, &format!("no PEM certificates: {error}")))?;
+    if chain.is_empty() { Err(refuse(file, "holds no certificate")) } else { Ok(chain) }
 }
 
 #[cfg(test)]
@@ -229,7 +259,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key, _) = write_pair(dir.path(), "one.test");
         let authorities = dir.path().join("clients.pem");
-        let clients = || Some(Clients { authorities: authorities.clone(), required: true });
+        let clients =
+            || Some(Clients { authorities: authorities.clone(), revoked: Vec::new(), required: true });
         for wrong in ["", "nonsense"] {
             std::fs::write(&authorities, wrong).unwrap();
             let error = Certificates::load(&cert, &key, clients()).unwrap_err();
@@ -244,5 +275,48 @@ mod tests {
         let kept = certificates.server_config();
         assert!(certificates.reload().is_err());
         assert!(Arc::ptr_eq(&kept, &certificates.server_config()), "the authorities in use are gone");
+    }
+
+    fn revocation_list(year: i32) -> String {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let issuer =
+            rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
+            crl_number: rcgen::SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        list.signed_by(&issuer).unwrap().pem().unwrap()
+    }
+
+    #[test]
+    fn lists_of_revoked_certificates_are_read_again_and_the_last_good_ones_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key, _) = write_pair(dir.path(), "one.test");
+        let (near, far) = (dir.path().join("near.crl"), dir.path().join("far.crl"));
+        std::fs::write(&near, revocation_list(2040)).unwrap();
+        // In the other of the two forms of time.
+        std::fs::write(&far, revocation_list(2060)).unwrap();
+        let clients =
+            Clients { authorities: cert.clone(), revoked: vec![far.clone(), near.clone()], required: true };
+        let certificates = Certificates::load(&cert, &key, Some(clients)).unwrap();
+        assert_eq!(certificates.first.len(), 5, "a file is not watched");
+        let ends = certificates.current.load().revocation_ends.clone().unwrap();
+        assert_eq!((ends.0, ends.1.to_string()), (near.clone(), "2040-01-01T00:00:00Z".to_owned()));
+        for wrong in [String::new(), "nonsense".to_owned(), revocation_list(2021)] {
+            std::fs::write(&near, wrong).unwrap();
+            let kept = certificates.server_config();
+            let error = certificates.reload().unwrap_err();
+            assert!(error.message().contains("near.crl"), "{error}");
+            assert!(Arc::ptr_eq(&kept, &certificates.server_config()), "the list in use is gone");
+        }
+        std::fs::write(&near, revocation_list(2041)).unwrap();
+        certificates.reload().unwrap();
+        let ends = certificates.current.load().revocation_ends.clone().unwrap();
+        assert_eq!(ends.1.to_string(), "2041-01-01T00:00:00Z");
     }
 }

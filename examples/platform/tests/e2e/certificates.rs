@@ -7,8 +7,9 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber,
+    date_time_ymd,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -41,9 +42,14 @@ struct Client {
 }
 
 fn client(authority: &Authority, spiffe: &str) -> Client {
+    client_of_serial(authority, spiffe, 1)
+}
+
+fn client_of_serial(authority: &Authority, spiffe: &str, serial: u64) -> Client {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.subject_alt_names = vec![SanType::URI(spiffe.try_into().unwrap())];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.serial_number = Some(SerialNumber::from(serial));
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     Client { chain: vec![certificate.der().clone()], key: key.serialize_der() }
@@ -57,20 +63,30 @@ struct Platform {
 impl Platform {
     /// Serves over TLS, and takes clients of `authority`.
     fn start(mode: &str, authority: &Authority) -> Self {
+        let mut platform = Self::prepare(mode, authority, "");
+        platform.run();
+        platform
+    }
+
+    /// The same with further configuration, not running yet.
+    fn prepare(mode: &str, authority: &Authority, more: &str) -> Self {
         let config = format!(
             "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\nclient_ca = \"clients.pem\"\n\
-             client_certificates = \"{mode}\"\n"
+             client_certificates = \"{mode}\"\n{more}"
         );
-        let mut served = Served::prepare(&json!({}), &config);
+        let served = Served::prepare(&json!({}), &config);
         let pair = rcgen::generate_simple_self_signed(vec!["platform.test".to_owned()]).unwrap();
         std::fs::write(served.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
         std::fs::write(served.path().join("cert.pem"), pair.cert.pem()).unwrap();
         trust(served.path(), authority);
-        served.run();
-        for tenant in ["acme", "beta"] {
-            served.command(&["tenant", "create", tenant]);
-        }
         Self { served, root: pair.cert.der().clone() }
+    }
+
+    fn run(&mut self) {
+        self.served.run();
+        for tenant in ["acme", "beta"] {
+            self.served.command(&["tenant", "create", tenant]);
+        }
     }
 
     /// What a request on a connection with that certificate gets; an error where there is no connection.
@@ -211,4 +227,77 @@ async fn a_certificate_of_another_authority_makes_no_connection_until_that_is_tr
         assert!(began.elapsed() < Duration::from_secs(20), "the new authority is not read");
     }
     platform.tenant(&good, "acme").await.expect_err("the former authority is trusted still");
+}
+
+/// The list of `authority` that revokes these serial numbers, and ends in this year.
+fn revoke(directory: &Path, authority: &Authority, serials: &[u64], year: i32) {
+    let revoked = |serial: &u64| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2020, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(year, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(authority).unwrap().pem().unwrap();
+    // Whole at once: what is read in between would be refused, with an error in the log.
+    std::fs::write(directory.join("next.crl"), list).unwrap();
+    std::fs::rename(directory.join("next.crl"), directory.join("clients.crl")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_makes_no_connection_and_a_new_list_is_read() {
+    let ours = authority("ours");
+    let (first, second) = (client_of_serial(&ours, ROBOT, 7), client_of_serial(&ours, ROBOT, 8));
+    let mut platform = Platform::prepare("optional", &ours, "client_crl = [\"clients.crl\"]\n");
+    let directory = platform.served.path().to_owned();
+    revoke(&directory, &ours, &[7], 2040);
+    platform.run();
+    platform.tenant(&first, "acme").await.expect_err("a revoked certificate is accepted");
+    assert_eq!(platform.tenant(&second, "acme").await, Ok(StatusCode::UNAUTHORIZED), "it is nobody's yet");
+
+    revoke(&directory, &ours, &[7, 8], 2040);
+    let began = std::time::Instant::now();
+    while platform.tenant(&second, "acme").await.is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the new list is not read");
+    }
+    let nobody = platform.send(None, ("GET", "/openapi.json"), None, Value::Null).await.unwrap();
+    assert_eq!(nobody.0, StatusCode::OK, "who shows no certificate is not concerned");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_no_list_speaks_of_is_refused() {
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
+    let mut platform = Platform::prepare("required", &ours, "client_crl = [\"clients.crl\"]\n");
+    let directory = platform.served.path().to_owned();
+    revoke(&directory, &ours, &[], 2040);
+    std::fs::write(directory.join("clients.pem"), format!("{}{}", ours.pem(), theirs.pem())).unwrap();
+    platform.run();
+    let (known, unknown) = (client(&ours, ROBOT), client(&theirs, ROBOT));
+    assert_eq!(platform.tenant(&known, "acme").await, Ok(StatusCode::UNAUTHORIZED));
+    platform.tenant(&unknown, "acme").await.expect_err("nobody says that it is not revoked");
+}
+
+#[test]
+fn a_list_that_cannot_be_used_is_refused_by_name_at_start() {
+    let ours = authority("ours");
+    let platform = Platform::prepare("optional", &ours, "client_crl = [\"clients.crl\"]\n");
+    let directory = platform.served.path().to_owned();
+    let refused = |wanted: &str| {
+        let done = platform.served.try_command(&["serve"]);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!done.status.success(), "{wanted}");
+        assert!(said.contains("clients.crl") && said.contains(wanted), "{wanted:?} is not in {said}");
+    };
+    refused("no PEM revocation lists");
+    std::fs::write(directory.join("clients.crl"), ours.pem()).unwrap();
+    refused("holds no revocation list");
+    revoke(&directory, &ours, &[], 2021);
+    refused("ended at 2021-01-01T00:00:00Z");
 }

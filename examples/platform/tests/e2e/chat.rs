@@ -103,7 +103,7 @@ fn nowhere() -> String {
 /// A platform with a live provider behind a dead one, and each fault in front of the live one and alone.
 struct World {
     served: Served,
-    _providers: Vec<Scripted>,
+    providers: Vec<Scripted>,
 }
 
 impl World {
@@ -124,7 +124,7 @@ impl World {
             route(&mut config, &format!("with-{fault}"), &[(fault, fault), ("live", ECHO)]);
             providers.push(server);
         }
-        Self { served: Served::start(&json!({}), &config), _providers: providers }
+        Self { served: Served::start(&json!({}), &config), providers }
     }
 }
 
@@ -217,6 +217,114 @@ async fn a_bad_request_is_refused_in_openais_form_before_anybody_is_asked() {
     let answer = Attempt::new(Method::POST, &url).bearer(token.expose()).body(large).send().await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(!metrics(&world.served).await.contains("mcp_chat_attempts_total{"), "a provider was asked");
+}
+
+/// Quotas of `acme` that nothing here exceeds, and what was used of them.
+struct Metered {
+    world: World,
+    operator: Secret<String>,
+    token: Secret<String>,
+}
+
+impl Metered {
+    async fn start() -> Self {
+        let mut world = World::start().await;
+        let base = world.providers[0].base_url();
+        let mut config = String::new();
+        provider(&mut config, "metered", &base);
+        for model in [ECHO, "untold", "never-ending", "half-a-stream", "broken"] {
+            route(&mut config, model, &[("metered", model)]);
+        }
+        world.served = Served::start(&json!({}), &config);
+        let (operator, token) = (world.served.operator_key(), world.served.tenant("acme"));
+        let metered = Self { world, operator, token };
+        for meter in ["models.calls", "chat.tokens"] {
+            metered.set(meter, 1_000_000).await;
+        }
+        metered
+    }
+
+    async fn set(&self, meter: &str, amount: u64) {
+        let limit = json!({ "subject": "tenant", "meter": meter, "period": "month", "amount": amount });
+        let url = self.world.served.api("/operator/tenants/acme/quotas");
+        let set = Attempt::new(Method::PUT, &url).bearer(self.operator.expose()).body(limit.to_string());
+        assert_eq!(set.send().await.status, StatusCode::OK);
+    }
+
+    /// Calls and tokens.
+    async fn used(&self) -> (u64, u64) {
+        let url = self.world.served.api("/operator/tenants/acme/usage");
+        let usage = Attempt::new(Method::GET, &url).bearer(self.operator.expose()).send().await.json();
+        let of = |meter: &str| {
+            let items = usage["items"].as_array().unwrap();
+            items.iter().find(|item| item["meter"] == meter).unwrap()["used"].as_u64().unwrap()
+        };
+        (of("models.calls"), of("chat.tokens"))
+    }
+
+    /// A chat that reserves `max_tokens` and 8 tokens for what is said.
+    fn chat(&self, model: &str, stream: bool, max_tokens: u64) -> Attempt {
+        let body = json!({
+            "model": model, "stream": stream, "max_tokens": max_tokens,
+            "messages": [{ "role": "user", "content": "hi" }],
+        });
+        let url = format!("{}/chat/completions", v1(&self.world.served));
+        Attempt::new(Method::POST, &url).bearer(self.token.expose()).body(body.to_string())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chats_are_counted_by_what_they_came_to_on_every_way_out() {
+    const SAID: u64 = 8;
+    let metered = Metered::start().await;
+    let (mut calls, mut tokens) = (0, 0);
+    // The prompt is a message, the answer is its words.
+    for (model, stream, status, more) in [
+        (ECHO, false, StatusCode::OK, (1, 1 + 4)),
+        (ECHO, true, StatusCode::OK, (1, 1 + 4)),
+        // Nobody says what it came to.
+        ("untold", false, StatusCode::OK, (1, SAID + 100)),
+        ("half-a-stream", true, StatusCode::OK, (1, SAID + 100)),
+        // Nobody answered.
+        ("broken", false, StatusCode::BAD_GATEWAY, (0, 0)),
+        ("broken", true, StatusCode::BAD_GATEWAY, (0, 0)),
+        ("no-such-model", false, StatusCode::NOT_FOUND, (0, 0)),
+    ] {
+        let answer = metered.chat(model, stream, 100).send().await;
+        assert_eq!(answer.status, status, "{model}: {answer:?}");
+        (calls, tokens) = (calls + more.0, tokens + more.1);
+        assert_eq!(metered.used().await, (calls, tokens), "{model}, stream: {stream}");
+    }
+    // The caller leaves in the middle: what was reserved is not given back.
+    let leaving = tokio::spawn(metered.chat("never-ending", true, 5000).send());
+    let began = std::time::Instant::now();
+    while metered.used().await != (calls + 1, tokens + SAID + 5000) {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", metered.used().await);
+    }
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    let after = metered.chat(ECHO, false, 100).send().await;
+    assert_eq!(after.status, StatusCode::OK);
+    assert_eq!(metered.used().await, (calls + 2, tokens + SAID + 5000 + 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_beyond_a_quota_is_refused_before_anybody_is_asked() {
+    let metered = Metered::start().await;
+    metered.set("chat.tokens", 100).await;
+    let large = metered.chat(ECHO, true, 100).send().await;
+    assert_eq!(large.status, StatusCode::TOO_MANY_REQUESTS, "{large:?}");
+    assert!(large.json()["error"]["message"].as_str().unwrap().contains("chat.tokens"), "{large:?}");
+    assert_eq!(metered.used().await, (0, 0), "a call that was refused is counted");
+    let small = metered.chat(ECHO, true, 50).send().await;
+    assert_eq!(small.status, StatusCode::OK, "{small:?}");
+    metered.set("models.calls", 1).await;
+    let again = metered.chat(ECHO, false, 1).send().await;
+    assert_eq!(again.status, StatusCode::TOO_MANY_REQUESTS, "{again:?}");
+    assert_eq!(metered.used().await, (1, 5));
+    let asked = metrics(&metered.world.served).await;
+    let ok = "mcp_chat_attempts_total{provider=\"metered\",model=\"echo\",outcome=\"ok\"} 1";
+    assert!(asked.contains(ok), "{asked}");
 }
 
 #[test]

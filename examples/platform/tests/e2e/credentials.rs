@@ -123,6 +123,37 @@ async fn refusals_lead_clients_to_tokens_and_to_the_permission_they_lack() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_logs_out_ends_one_lineage_and_no_other() {
+    let platform = Platform::start("");
+    let granted =
+        async || platform.grant(Some(&platform.key), json!({ "grant_type": "api_key" })).await.json();
+    let redeem = async |token: &Value| {
+        platform.grant(None, json!({ "grant_type": "refresh_token", "refresh_token": token })).await
+    };
+    let logout = async |token: &str| {
+        let body = json!({ "refresh_token": token }).to_string();
+        Attempt::new(Method::POST, &platform.served.api("/auth/logout")).body(body).send().await
+    };
+    let (first, other) = (granted().await, granted().await);
+    let next = redeem(&first["refresh_token"]).await.json();
+    // The token that was replaced ends its successor as well.
+    let answers = [
+        logout(first["refresh_token"].as_str().unwrap()).await,
+        logout(next["refresh_token"].as_str().unwrap()).await,
+        logout("mcpr_000000000000000000000000_AAAA").await,
+        logout("nonsense").await,
+    ];
+    for answer in &answers {
+        assert_eq!((answer.status, answer.body.is_empty()), (StatusCode::NO_CONTENT, true), "{answer:?}");
+    }
+    for ended in [&first, &next] {
+        assert_eq!(redeem(&ended["refresh_token"]).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(redeem(&other["refresh_token"]).await.status, StatusCode::OK);
+    assert_eq!(platform.status(next["access_token"].as_str().unwrap()).await, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everybody_may_ask_who_issues_tokens_and_with_which_keys() {
     let config = format!("{PUBLIC}[auth]\nauthorization_servers = [\"https://login.example.com\"]\n");
     let platform = Platform::start(&config);

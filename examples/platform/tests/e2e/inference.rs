@@ -70,6 +70,15 @@ fn serve() -> (Served, Secret<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_openai_client_gets_the_embeddings_of_the_reference() {
     let (served, token) = serve();
+    let operator = served.operator_key();
+    let of_operator = |method: Method, path: &str| {
+        Attempt::new(method, &served.api(&format!("/operator/tenants/acme{path}"))).bearer(operator.expose())
+    };
+    for meter in ["models.calls", "embeddings.tokens"] {
+        let limit = json!({ "subject": "tenant", "meter": meter, "period": "day", "amount": 1_000_000 });
+        let set = of_operator(Method::PUT, "/quotas").body(limit.to_string()).send().await;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    }
     let mut client = Command::new(tools().join("openai/bin/python"));
     client.args(["-c", CLIENT, &served.url.replace("/mcp", "/v1"), REFERENCE]).env("KEY", token.expose());
     let done = bounded::output(&mut client, LONG);
@@ -87,6 +96,10 @@ async fn the_official_openai_client_gets_the_embeddings_of_the_reference() {
     assert_eq!(said["models"], json!(["minilm"]));
     assert!(said["unknown"].as_str().unwrap().contains("did you mean `minilm`?"), "{said}");
     assert_eq!(said["stranger"], "authentication_error");
+    // Counted as the model counts; what it refused is not.
+    let usage = of_operator(Method::GET, "/usage").send().await.json();
+    let used: Vec<&Value> = usage["items"].as_array().unwrap().iter().map(|item| &item["used"]).collect();
+    assert_eq!(used, [&said["tokens"], &json!(1)], "{usage}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

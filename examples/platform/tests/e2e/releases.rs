@@ -1,12 +1,15 @@
 //! A server's life over REST: added from the public registry, switched under calls, gone back, removed.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Served,
+    Served, files_with,
     http::{Answer, Attempt},
 };
 
@@ -136,7 +139,7 @@ async fn running(operator: &Operator<'_>) -> String {
 async fn a_python_server_is_added_switched_there_and_back_and_removed() {
     let served = Served::start(&json!({}), "");
     let operator = Operator { served: &served, key: served.operator_key().expose().clone() };
-    let token = served.tenant("acme");
+    let token = served.tenant("user-of-releases");
     let new =
         json!({ "package": format!("{PYTHON_PACKAGE}==2026.10.10"), "name": "time", "stateless": true });
     let added = operator.work("/servers", new).await;
@@ -154,6 +157,12 @@ async fn a_python_server_is_added_switched_there_and_back_and_removed() {
         let folder = running(&operator).await;
         assert!(folder.contains(version), "{version} does not run in {folder}");
         folders.push(folder);
+    }
+    // What erasing a tenant relies on: nothing of any tenant is kept with releases.
+    let all = served.path().join("mcp-platform-data/releases");
+    assert!(folders.iter().all(|folder| Path::new(folder).starts_with(all.canonicalize().unwrap())));
+    for marker in ["user-of-releases", token.expose()] {
+        assert_eq!(files_with(&all, marker), Vec::<PathBuf>::new());
     }
     assert_eq!((folders[0] == folders[2], folders[0] == folders[1]), (true, false), "{folders:?}");
     assert_eq!(counted(&served, r#"mcp_server_operations_total{outcome="done"}"#).await, 3);

@@ -1,6 +1,6 @@
 //! The listeners: operations, browsers, TLS, and the way down.
 
-use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Version};
@@ -47,6 +47,50 @@ async fn operators_see_metrics_and_readiness_and_the_public_sees_neither() {
     let ready = get(format!("{public}/ready")).await;
     assert_eq!((ready.status, ready.body.len()), (StatusCode::NO_CONTENT, 0));
     assert_eq!(get(format!("{public}/metrics")).await.status, StatusCode::UNAUTHORIZED);
+    // With a key neither, whosever it is.
+    for key in [&token, &served.operator_key()] {
+        for path in ["/metrics", "/api/v1/metrics", "/api/v1/operator/metrics"] {
+            let url = format!("{public}{path}");
+            let answer = Attempt::new(Method::GET, &url).bearer(key.expose()).send().await;
+            let refused = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED);
+            assert!(refused && !answer.body.windows(4).any(|part| part == b"mcp_"), "{path}: {answer:?}");
+        }
+    }
+    assert!(served.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tenants_make_no_more_series() {
+    let mut served = Served::start(&json!({ "fixture": fixture("series", &[]) }), "");
+    let series = async || {
+        let metrics = Attempt::new(Method::GET, &format!("{}/metrics", served.operations)).send().await;
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let of_requests = |line: &&str| {
+            ["mcp_http_", "mcp_gateway_", "mcp_auth_", "mcp_chat_", "mcp_server_"]
+                .iter()
+                .any(|prefix| line.starts_with(prefix))
+        };
+        let names =
+            text.lines().filter(of_requests).filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned()));
+        names.collect::<BTreeSet<_>>()
+    };
+    let act = async |tenant: &str| {
+        let token = served.tenant(tenant);
+        let mut client = served.client(&token).await;
+        client.call("fixture__echo", &json!({ "message": "hello" })).await.unwrap();
+        let _ = client.call("fixture__no_such_tool", &json!({})).await;
+        let chat = json!({ "model": "none", "messages": [{ "role": "user", "content": "hi" }] }).to_string();
+        let url = served.url.replace("/mcp", "/v1/chat/completions");
+        Attempt::new(Method::POST, &url).bearer(token.expose()).body(chat).send().await;
+        Attempt::list(&served.url).bearer(token.expose()).header("x-tenant-id", "another").send().await;
+    };
+    act("first").await;
+    let of_one = series().await;
+    for tenant in ["second", "third", "fourth"] {
+        act(tenant).await;
+    }
+    assert!(of_one.len() > 5, "{of_one:?}");
+    assert_eq!(series().await, of_one);
     assert!(served.stop().success());
 }
 

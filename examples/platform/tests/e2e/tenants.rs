@@ -1,6 +1,9 @@
 //! The life of tenants, as operators and tenants meet it.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
@@ -10,6 +13,7 @@ use crate::support::{
     Served,
     bounded::{until, within},
     database::{Database, on_every_database},
+    files_with,
     http::{Answer, Attempt},
     processes::eventually,
 };
@@ -18,6 +22,9 @@ on_every_database!(a_deletion_reaches_another_replica_within_a_second);
 
 const CONFIG: &str = "[tenants]\ngrace_days = 7\nerase_interval_seconds = 1\nsettle_seconds = 1\n\
                       region_directories = { eu-west-1 = \"eu\" }\n";
+
+/// In all that a tenant writes, and in nothing else.
+const MARKER: &str = "nobody but the tenant wrote this";
 
 struct Operator {
     base: String,
@@ -68,7 +75,7 @@ fn files(served: &Served, directory: &str, tenant: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_projects() {
-    let served = Served::start(&json!({}), CONFIG);
+    let mut served = Served::start(&json!({}), CONFIG);
     let operator = Operator::of(&served);
     operator.create(&json!({ "id": "acme", "name": "Acme Corp", "region": "eu-west-1" })).await;
     let web = operator.create(&json!({ "id": "acme-web", "name": "Web", "parent": "acme" })).await;
@@ -83,6 +90,10 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
     for key in [&acme, &web, &globex] {
         assert_eq!(call(key, Method::POST, "/contexts").await.status, StatusCode::CREATED);
     }
+    for key in [&acme, &web] {
+        remember(&served, key).await;
+    }
+    assert!(files_with(served.path(), MARKER).len() >= 2, "what is looked for later is not there");
     // A credential of the organisation reaches nothing of its project.
     let across = call(&acme, Method::GET, "/tenants/acme-web").await;
     assert_eq!(across.status, StatusCode::FORBIDDEN, "{across:?}");
@@ -127,7 +138,8 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
         let receipt = operator.get(&format!("/tenants/{tenant}/receipt")).await.json();
         let database = receipt["steps"].as_array().unwrap().iter().find(|step| step["name"] == "database");
         let counts = &database.unwrap()["erased"]["counts"];
-        assert_eq!((&counts["context"], &counts["api_key"]), (&json!(1), &json!(1)), "{receipt}");
+        assert_eq!((&counts["context"], &counts["api_key"]), (&json!(2), &json!(1)), "{receipt}");
+        assert_eq!((&counts["role"], &counts["policy_version"]), (&json!(1), &json!(1)), "{receipt}");
         assert_eq!(operator.get(&format!("/tenants/{tenant}")).await.json()["status"], "erased");
         let again = json!({ "id": tenant, "name": "Again" });
         let again = operator.ask(Method::POST, "/tenants", &again).await;
@@ -146,6 +158,23 @@ async fn an_organisation_is_deleted_restored_deleted_again_and_erased_with_its_p
     let verified = operator.ask(Method::POST, "/audit/verify", &Value::Null).await;
     assert_eq!(verified.status, StatusCode::OK, "{verified:?}");
     assert_eq!(verified.json()["problems"], json!([]), "{verified:?}");
+
+    // And so it is in every file, once nothing is written any more.
+    assert!(served.stop().success());
+    assert_eq!(files_with(served.path(), MARKER), Vec::<PathBuf>::new());
+}
+
+/// What the tenant of `key` writes, with [`MARKER`] in all of it.
+async fn remember(served: &Served, key: &str) {
+    let write = async |method: Method, path: &str, body: Value| {
+        let answer = Attempt::new(method, &served.api(path)).bearer(key).body(body.to_string()).send().await;
+        assert!(answer.status.is_success(), "{path}: {answer:?}");
+    };
+    write(Method::POST, "/contexts", json!({ "data": { "plan": MARKER } })).await;
+    write(Method::POST, "/memories", json!({ "namespace": "user/u1", "text": MARKER })).await;
+    write(Method::PUT, "/roles/viewer", json!({ "description": MARKER })).await;
+    let text = format!("// {MARKER}\npermit (principal, action, resource);");
+    write(Method::POST, "/policies", json!({ "language": "cedar", "text": text, "note": MARKER })).await;
 }
 
 /// What tenants are told. Five times, of which most: a busy machine may hold up one.

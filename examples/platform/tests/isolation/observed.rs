@@ -264,6 +264,7 @@ impl Observed {
             // One word of each memory: only how rare it is could put the longer one first.
             ("recalling what is as rare", recall("window, peanuts")),
             ("recalling one word", recall("peanuts")),
+            ("metrics", Call::get("/metrics")),
             ("keys", Call::get("/api/v1/keys")),
             ("a key of another", Call::new(Method::DELETE, format!("/api/v1/keys/{their_key}"))),
             ("the tenant", Call::get(format!("/api/v1/tenants/{}", self.caller.tenant))),

@@ -95,6 +95,7 @@ pub(crate) enum Reach {
     UseSession,
     EndSession,
     RevokeToken,
+    EndCredentials,
     RemoveSigningKey,
     GiveRole,
 }
@@ -139,6 +140,7 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         Reach::UseSession,
         Reach::EndSession,
         Reach::RevokeToken,
+        Reach::EndCredentials,
         Reach::RemoveSigningKey,
         Reach::GiveRole,
     ]);
@@ -344,6 +346,8 @@ fn reaching(reach: Reach, observed: &Observed) -> Call {
         Reach::UseSession => Call::session(Some(&observed.session), "tools/list", &json!({})),
         // Ids are looked up within one's own tenant: what has this id elsewhere must not end.
         Reach::RevokeToken => Call::post("/api/v1/tokens/revoke", &json!({ "id": observed.token_id })),
+        // Both have a principal of this name.
+        Reach::EndCredentials => Call::new(Method::DELETE, "/api/v1/principals/robot/credentials"),
         Reach::RemoveSigningKey => {
             Call::new(Method::DELETE, format!("/api/v1/signing-keys/{}", observed.signing_key))
         }

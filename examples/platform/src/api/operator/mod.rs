@@ -46,6 +46,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(audit::export_of_tenant))
         .routes(routes!(quotas::list, quotas::set, quotas::remove))
         .routes(routes!(quotas::reset))
+        .routes(routes!(quotas::usage))
         .routes(routes!(data_keys::rotate))
         .routes(routes!(data_keys::show))
         .routes(routes!(data_keys::rewrap))
@@ -55,9 +56,10 @@ pub(super) fn described() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(audit::of_platform))
         .routes(routes!(audit::export_of_platform))
         .routes(routes!(audit::verify))
+        .nest("/api/v1/operator/tenants/{tenant}", super::of_both())
 }
 
 /// The tenant a path names; what is no id is no tenant.
-fn tenant_id(text: &str) -> Result<TenantId> {
+pub(super) fn tenant_id(text: &str) -> Result<TenantId> {
     TenantId::parse(text).map_err(|_| Error::not_found("tenant.get", format!("there is no tenant `{text}`")))
 }

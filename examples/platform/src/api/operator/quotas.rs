@@ -1,4 +1,4 @@
-//! `/api/v1/operator/tenants/{tenant}/quotas`: what tenants may use in a day or month.
+//! `/api/v1/operator/tenants/{tenant}/quotas` and `/usage`: what tenants may use in a day or month, and have used.
 
 use std::sync::Arc;
 
@@ -8,14 +8,17 @@ use mcp_core::{
     PlatformScope,
     http_api::{ApiError, Body, Json, Path, Query},
     limit::{Meter, Period},
-    scope::TenantId,
+    scope::{PrincipalId, TenantId},
 };
 use mcp_tenancy::quota::{QuotaLimit, QuotaSubject};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::tenant_id;
-use crate::platform::Platform;
+use crate::{
+    api::{acting::Acting, quotas::Usage},
+    platform::Platform,
+};
 
 /// A tenant's quotas.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,6 +90,30 @@ pub(super) async fn remove(
     let limit = QuotaLimit { subject, meter, period, amount: 0 };
     platform.tenancy().remove_quota(&scope, &tenant_id(&tenant)?, &limit).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose use is shown.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Whose {
+    /// Shows the quotas of this principal too.
+    principal: Option<PrincipalId>,
+}
+
+/// What the tenant has used of its quotas, in the day and month that run.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator/tenants/{tenant}/usage",
+    params(("tenant" = TenantId, Path), Whose),
+    responses((status = 200, description = "The quotas, and what was used of them.", body = Usage)),
+)]
+pub(super) async fn usage(
+    State(platform): State<Arc<Platform>>,
+    acting: Acting,
+    Query(Whose { principal }): Query<Whose>,
+) -> Result<Json<Usage>, ApiError> {
+    Ok(Json(Usage::of(&platform, &acting.seen_by(principal.as_ref()), principal.is_some()).await?))
 }
 
 /// Forgets all that the tenant has used: every quota of it begins anew.

@@ -215,3 +215,21 @@ pub(crate) fn fixture(mark: &str, further: &[&str]) -> Value {
         "env": { processes::MARK: mark },
     })
 }
+
+/// The files below `directory` that have `text` in their name or content.
+pub(crate) fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let is = |bytes: &[u8]| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        let metadata = path.symlink_metadata().unwrap();
+        if metadata.is_dir() {
+            found.extend(files_with(&path, text));
+        }
+        let named = is(path.file_name().unwrap().as_encoded_bytes());
+        if named || metadata.is_file() && is(&std::fs::read(&path).unwrap()) {
+            found.push(path);
+        }
+    }
+    found
+}
