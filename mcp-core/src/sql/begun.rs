@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::{Database, SqlStr, pool::PoolConnection};
+use sqlx_core::transaction::TransactionManager as _;
 
 /// A transaction that has begun. Dropping it rolls back.
 ///
@@ -12,6 +13,8 @@ use sqlx::{Database, SqlStr, pool::PoolConnection};
 pub(crate) struct Begun<DB: Database> {
     conn: PoolConnection<DB>,
     state: State,
+    /// Whether statements may be prepared once for the connection.
+    prepares: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -24,11 +27,19 @@ enum State {
 
 impl<DB: Database> Begun<DB> {
     /// Begins with `statement`.
-    pub(crate) async fn begin(conn: PoolConnection<DB>, statement: SqlStr) -> Result<Self, sqlx::Error> {
-        let mut begun = Self { conn, state: State::Beginning };
+    pub(crate) async fn begin(
+        conn: PoolConnection<DB>,
+        statement: SqlStr,
+        prepares: bool,
+    ) -> Result<Self, sqlx::Error> {
+        let mut begun = Self { conn, state: State::Beginning, prepares };
         DB::TransactionManager::begin(&mut begun.conn, Some(statement)).await?;
         begun.state = State::Open;
         Ok(begun)
+    }
+
+    pub(crate) const fn prepares(&self) -> bool {
+        self.prepares
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
