@@ -41,6 +41,8 @@ impl Database {
         let mut config = PgConfig::new(app);
         (config.owner, config.relay) = (Some(owner), Some(relay));
         config.connections = CONNECTIONS;
+        // No pooler is in between, and the reference prepares its statements once as well.
+        config.named_statements = true;
         config
     }
 

@@ -33,15 +33,17 @@ mod indexes;
 #[derive(Clone, Copy)]
 enum Way {
     Straight,
+    WithNamedStatements,
     BehindPgBouncer,
 }
 
 async fn database(mode: IsolationMode, way: Way) -> (PgTestDatabase, PgKernel) {
     let made = match way {
-        Way::Straight => PgTestDatabase::create().await,
+        Way::Straight | Way::WithNamedStatements => PgTestDatabase::create().await,
         Way::BehindPgBouncer => PgTestDatabase::create_pooled().await,
     };
     let mut database = made.unwrap_or_else(|error| panic!("{}", error.report()));
+    database.config.named_statements = matches!(way, Way::WithNamedStatements);
     // Sixty-four writers share four connections.
     database.config.wait = std::time::Duration::from_secs(60);
     PgKernel::install(&database.config, &[POSTGRES_MIGRATIONS]).await.unwrap();
@@ -138,6 +140,13 @@ async fn context_store_in_mode_schema() {
 #[tokio::test(flavor = "multi_thread")]
 async fn context_store_in_mode_database() {
     kept_in(IsolationMode::Database, CONTEXT_STORE, contexts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn context_store_with_named_statements() {
+    for mode in IsolationMode::ALL {
+        kept(mode, Way::WithNamedStatements, CONTEXT_STORE, contexts).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,17 @@
 //! What is particular to PostgreSQL: row-level security, roles, and plans that outlive a tenant.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mcp_core::{
-    Error,
+    Error, ErrorKind,
     audit::{AuditKey, AuditRecord, AuditStore as _, Chain, PgAudit, Sealer, SealerConfig, verify},
     clock::SystemClock,
-    conformance::{PROBE, PgTestDatabase, platform, scope_of},
+    conformance::{PROBE, PgTestDatabase, eventually, platform, scope_of},
     lease::PgLeases,
     scope::Scope,
     sql::{
@@ -214,6 +218,90 @@ async fn no_statement_gets_a_name() {
         query_scalar("SELECT count(*) FROM pg_prepared_statements").fetch_one(tx.conn()).await.unwrap();
     assert_eq!(named, 0);
     drop(tx);
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_statement_with_a_name_shows_each_tenant_its_own() {
+    let mut database = PgTestDatabase::create().await.unwrap();
+    (database.config.connections, database.config.named_statements) = (1, true);
+    let kernel = kernel(&database).await;
+    let mut scopes = Vec::new();
+    for (id, mode) in [
+        ("a", IsolationMode::Row),
+        ("b", IsolationMode::Row),
+        ("c", IsolationMode::Schema),
+        ("d", IsolationMode::Schema),
+    ] {
+        scopes.push(tenant(&kernel, id, mode).await);
+    }
+    // More often than a plan is made anew for.
+    for round in 0..8 {
+        for scope in &scopes {
+            put(&kernel, scope, &format!("{}-{round}", scope.tenant())).await;
+            let mut read = kernel.read(scope).await.unwrap();
+            assert!(read.prepares());
+            let rows = query_scalar("SELECT id FROM probe").persistent(read.prepares());
+            let rows: Vec<String> = rows.fetch_all(read.conn()).await.unwrap();
+            assert_eq!(rows.len(), round + 1, "{rows:?}");
+            assert!(rows.iter().all(|id| id.starts_with(scope.tenant().as_str())), "{rows:?}");
+        }
+    }
+    let mut tx = kernel.control(&platform().unwrap()).await.unwrap();
+    let kept = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE $1";
+    for (pattern, count) in
+        [("SELECT id FROM probe", 1), ("%INTO audit_pending%", 1), ("INSERT INTO probe%", 0)]
+    {
+        let named: Vec<String> = query_scalar(kept).bind(pattern).fetch_all(tx.conn()).await.unwrap();
+        assert_eq!(named.len(), count, "{pattern}: {named:?}");
+    }
+    drop(tx);
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_were_cut_while_idle_are_replaced_unseen() {
+    let mut database = PgTestDatabase::create().await.unwrap();
+    database.config.connections = 2;
+    let kernel = kernel(&database).await;
+    let a = tenant(&kernel, "a", IsolationMode::Row).await;
+    let both = [kernel.begin(&a).await.unwrap(), kernel.begin(&a).await.unwrap()];
+    for tx in both {
+        tx.rollback().await.unwrap();
+    }
+    let mut admin = database.admin(None).await.unwrap();
+    let cut: i64 = query_scalar(
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE usename = $1",
+    )
+    .bind(database.app_role())
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert_eq!(cut, 2);
+    put(&kernel, &a, "n1").await;
+    admin.close().await.unwrap();
+    kernel.close().await;
+    database.destroy().await.unwrap();
+}
+
+/// What fails while it begins has begun on the server for all that: it must not stay open, nor keep its turn.
+#[tokio::test]
+async fn a_begin_that_fails_in_its_turn_leaves_nothing_open() {
+    let database = PgTestDatabase::create().await.unwrap();
+    let kernel = kernel(&database).await;
+    let a = tenant(&kernel, "a", IsolationMode::Row).await;
+    let first = kernel.begin_in_turn(&a, "probe:a/1".to_owned()).await.unwrap();
+    let hurried = a.clone().with_deadline(Instant::now() + Duration::from_millis(200));
+    let error = kernel.begin_in_turn(&hurried, "probe:a/1".to_owned()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error:?}");
+    kernel.begin_in_turn(&a, "probe:a/2".to_owned()).await.unwrap().rollback().await.unwrap();
+    let only_the_first =
+        eventually("a transaction is left open", || async { Ok(database.open_transactions().await? == 1) });
+    only_the_first.await.unwrap();
+    first.commit().await.unwrap();
+    kernel.begin_in_turn(&a, "probe:a/1".to_owned()).await.unwrap().commit().await.unwrap();
     kernel.close().await;
     database.destroy().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Appending to a context, beside the same rows written with sqlx alone.
+//! Appending to a context and reading it, beside the same rows written and read with sqlx alone.
 
 mod bare;
 
@@ -22,6 +22,7 @@ use mcp_core::{
     },
 };
 
+use self::bare::Bare;
 use crate::{
     Failure,
     measure::{self, Cost, Measure},
@@ -30,10 +31,13 @@ use crate::{
 };
 
 const NAME: &str = "context";
+const TENANT: &str = "bench";
 /// A short sentence, as most messages are.
 const TEXT: &str = "Where is my order? It was to be here on Monday, and now it is Thursday.";
 /// Writers at once, each to a context of its own.
 const WRITERS: [usize; 2] = [1, 8];
+/// Messages of the context that is read, all of them at once.
+const LONG: u32 = 1000;
 
 /// Runs every case; `server` is a superuser's URL.
 ///
@@ -50,20 +54,14 @@ async fn sqlite(span: Duration) -> Result<Vec<Row>, Failure> {
     let directory = tempfile::tempdir()?;
     let config = SqliteConfig::new(directory.path().join("ours"));
     let kernel = SqliteKernel::open(config, &[SQLITE_MIGRATIONS], Arc::new(SystemClock)).await?;
-    let (operator, tenant) = (operator()?, TenantId::parse("bench")?);
+    let (operator, tenant) = (operator()?, TenantId::parse(TENANT)?);
     let mut tx = kernel.control(&operator).await?;
     kernel.place(&mut tx, &tenant, IsolationMode::Database, None).await?;
     tx.commit().await?;
     kernel.provision(&operator, &tenant).await?;
     let store = SqliteContextStore::new(kernel.clone(), ContextLimits::default());
     let bare = bare::Sqlite::open(&directory.path().join("bare.db")).await?;
-    let mut rows = Vec::new();
-    for writers in WRITERS {
-        let reference = cost(span, bare.contexts(writers).await?, async |id| bare.append(id).await).await?;
-        let case = format!("sqlite {writers} writers");
-        rows.extend(ours(span, &store, writers).await?.rows(&reference, &case));
-    }
-    bare.close().await;
+    let rows = beside(span, &store, bare, "sqlite").await?;
     drop(store);
     kernel.close().await;
     Ok(rows)
@@ -75,27 +73,45 @@ async fn postgres(span: Duration, server: &str) -> Result<Vec<Row>, Failure> {
     let config = database.config();
     PgKernel::install(&config, &[POSTGRES_MIGRATIONS]).await?;
     let kernel = PgKernel::connect(config, &[POSTGRES_MIGRATIONS], Arc::new(SystemClock)).await?;
-    let (operator, tenant) = (operator()?, TenantId::parse("bench")?);
+    let (operator, tenant) = (operator()?, TenantId::parse(TENANT)?);
     let mut tx = kernel.control(&operator).await?;
     kernel.place(&mut tx, &tenant, IsolationMode::Row, None).await?;
     tx.commit().await?;
     kernel.provision(&operator, &tenant).await?;
     let store = PostgresContextStore::new(kernel.clone(), ContextLimits::default());
     let bare = bare::Postgres::open(database.owner()).await?;
-    let mut rows = Vec::new();
-    for writers in WRITERS {
-        let reference = cost(span, bare.contexts(writers).await?, async |id| bare.append(id).await).await?;
-        let case = format!("postgres {writers} writers");
-        rows.extend(ours(span, &store, writers).await?.rows(&reference, &case));
-    }
-    bare.close().await;
+    let rows = beside(span, &store, bare, "postgres").await?;
     drop(store);
     kernel.close().await;
     database.remove().await?;
     Ok(rows)
 }
 
-async fn ours(span: Duration, store: &dyn ContextStore, writers: usize) -> Result<Cost, Failure> {
+/// Ours, in `store`, beside the reference.
+async fn beside(
+    span: Duration,
+    store: &dyn ContextStore,
+    bare: impl Bare,
+    backend: &str,
+) -> Result<Vec<Row>, Failure> {
+    let mut rows = Vec::new();
+    for writers in WRITERS {
+        let reference = cost(span, bare.contexts(writers).await?, async |id| bare.append(id).await).await?;
+        let case = format!("{backend} {writers} writers");
+        rows.extend(appending(span, store, writers).await?.rows(&reference, &case, "appends"));
+    }
+    let contexts = bare.contexts(1).await?;
+    for _ in 0..LONG {
+        bare.append(&contexts[0]).await?;
+    }
+    let reference = cost(span, contexts, async |id| whole(bare.read(id).await?)).await?;
+    let case = format!("{backend} {LONG} messages");
+    rows.extend(reading(span, store).await?.rows(&reference, &case, "reads"));
+    bare.close().await;
+    Ok(rows)
+}
+
+async fn appending(span: Duration, store: &dyn ContextStore, writers: usize) -> Result<Cost, Failure> {
     let scope = scope()?;
     let mut contexts = Vec::with_capacity(writers);
     for _ in 0..writers {
@@ -109,21 +125,39 @@ async fn ours(span: Duration, store: &dyn ContextStore, writers: usize) -> Resul
     cost(span, contexts, append).await
 }
 
-/// What `append` costs this process: with PostgreSQL, not its server.
+async fn reading(span: Duration, store: &dyn ContextStore) -> Result<Cost, Failure> {
+    let scope = scope()?;
+    let context = store.create(&scope, NewContext::default()).await?.head.id;
+    for _ in 0..LONG {
+        let messages = vec![NewMessage::text(Role::User, TEXT)];
+        store.append(&scope, &context, Append { messages, ..Append::default() }).await?;
+    }
+    let read = async |id: &ContextId| {
+        whole(store.read(&scope, id, LONG).await?.history.map_or(0, |history| history.len()))
+    };
+    cost(span, vec![context], read).await
+}
+
+/// A bench of half a conversation would measure something else.
+fn whole(messages: usize) -> Result<(), Failure> {
+    if messages == LONG as usize { Ok(()) } else { Err(format!("{messages} messages were read").into()) }
+}
+
+/// What `step` costs this process: with PostgreSQL, not its server.
 async fn cost<I: Clone>(
     span: Duration,
     contexts: Vec<I>,
-    append: impl AsyncFn(&I) -> Result<(), Failure>,
+    step: impl AsyncFn(&I) -> Result<(), Failure>,
 ) -> Result<Cost, Failure> {
     let load = async |span| -> Result<Measure, Failure> {
-        measure::closed_loop(contexts.clone(), span, async |id| append(id).await).await
+        measure::closed_loop(contexts.clone(), span, async |id| step(id).await).await
     };
     Cost::of(span, || measure::cpu_seconds("self"), load).await
 }
 
 impl Cost {
-    fn rows(&self, reference: &Self, case: &str) -> Vec<Row> {
-        let mut rows = self.rates(reference, NAME, case, "appends").to_vec();
+    fn rows(&self, reference: &Self, case: &str, what: &str) -> Vec<Row> {
+        let mut rows = self.rates(reference, NAME, case, what).to_vec();
         rows.extend(self.latencies(reference, NAME, case));
         rows
     }

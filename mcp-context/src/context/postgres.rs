@@ -1,8 +1,8 @@
 //! Contexts in PostgreSQL, in every isolation mode.
 //!
-//! Changes of one context take turns by an advisory lock, taken before anything is written: a transaction gets
-//! its id with its first write, and events are published in the order of these ids. Where two waited for the
-//! row instead, the second could have the lower id, and its event would come first.
+//! Changes of one context take turns, which come before anything is written: a transaction gets its id with its
+//! first write, and events are published in the order of these ids. Where two waited for the row instead, the
+//! second could have the lower id, and its event would come first.
 
 use async_trait::async_trait;
 use mcp_core::{
@@ -11,7 +11,7 @@ use mcp_core::{
     scope::TenantId,
     sql::{
         OrFault as _,
-        postgres::{PgKernel, TenantTx, query, query_as, query_scalar},
+        postgres::{PgKernel, TenantRead, TenantTx, query, query_as, query_scalar},
     },
 };
 use serde_json::{Map, Value};
@@ -23,10 +23,22 @@ use super::{
     change::{self, About},
     check::{append_fingerprint, create_fingerprint, json_of},
     merge::merge,
-    row::{self, Earlier, HeadRow, MessageRow, RequestRow, refusal},
+    row::{self, Earlier, HeadRow, MessageRow, RequestRow, WholeRow, refusal},
     store::{created, not_found, parse_context_cursor, parse_message_cursor, too_many},
 };
 use crate::page::{Page, limit};
+
+/// Counters and messages in one round trip. Nothing is written where the context is not there, or has another
+/// version than is expected.
+const APPEND: &str = "WITH grown AS ( \
+         UPDATE context SET version = version + 1, messages = messages + $3, updated_at = greatest(updated_at, $4) \
+         WHERE tenant_id = $1 AND id = $2 AND ($5 IS NULL OR version = $5) RETURNING user_id, version, messages \
+     ), said AS ( \
+         INSERT INTO message (tenant_id, context_id, seq, role, content, metadata, author, created_at) \
+         SELECT $1, $2, grown.messages - $3 + new.place, new.role, new.content, new.metadata, $6, $4 \
+         FROM grown, unnest($7, $8, $9) WITH ORDINALITY AS new (role, content, metadata, place) \
+     ) \
+     SELECT user_id, version, messages FROM grown";
 
 /// A [`ContextStore`] in PostgreSQL, on a kernel that was opened with
 /// [`POSTGRES_MIGRATIONS`](crate::POSTGRES_MIGRATIONS).
@@ -45,9 +57,12 @@ impl PostgresContextStore {
 
     /// Begins a change of one context, when its turn has come.
     async fn begin(&self, scope: &Scope, id: &ContextId) -> Result<TenantTx> {
-        let mut tx = self.kernel.begin(scope).await?;
-        take_turn(&mut tx, &id.to_string()).await?;
-        Ok(tx)
+        self.kernel.begin_in_turn(scope, turn(scope, &id.to_string())).await
+    }
+
+    /// Begins what counts contexts. One at a time, as two that count at once would both find room.
+    async fn begin_counting(&self, scope: &Scope) -> Result<TenantTx> {
+        self.kernel.begin_in_turn(scope, turn(scope, "")).await
     }
 }
 
@@ -55,10 +70,13 @@ impl PostgresContextStore {
 impl ContextStore for PostgresContextStore {
     async fn create(&self, scope: &Scope, new: NewContext) -> Result<Context> {
         self.limits.new_context(&new)?;
-        let fingerprint = create_fingerprint(scope, &new)?;
         let id = ContextId::generate();
-        let mut tx = self.kernel.begin(scope).await?;
+        let mut tx = match new.at_most {
+            Some(_) => self.begin_counting(scope).await?,
+            None => self.kernel.begin(scope).await?,
+        };
         if let Some(key) = &new.idempotency_key
+            && let fingerprint = create_fingerprint(scope, &new)?
             && let Some(made) = claim(&mut tx, "context.create", key, &fingerprint, &id).await?
         {
             tx.rollback().await?;
@@ -85,13 +103,10 @@ impl ContextStore for PostgresContextStore {
 
     async fn read(&self, scope: &Scope, id: &ContextId, newest: u32) -> Result<Context> {
         let mut read = self.kernel.read(scope).await?;
-        let tenant = scope.tenant();
-        let head = find(read.conn(), tenant, id).await?.ok_or_else(|| not_found("context.read"))?;
-        let data = data_of(read.conn(), tenant, id).await?;
-        let mut history =
-            window(read.conn(), row::NEWEST, tenant, id, i64::MAX, newest.min(MAX_NEWEST)).await?;
+        let (head, data) = whole(&mut read, id).await?.ok_or_else(|| not_found("context.read"))?;
+        let mut history = window(&mut read, row::NEWEST, id, i64::MAX, newest.min(MAX_NEWEST)).await?;
         history.reverse();
-        Ok(Context { head, data: row::data(&data)?, history: Some(history) })
+        Ok(Context { head, data, history: Some(history) })
     }
 
     async fn list(&self, scope: &Scope, asked: &ContextQuery) -> Result<Page<ContextHead>> {
@@ -118,31 +133,41 @@ impl ContextStore for PostgresContextStore {
     async fn messages(&self, scope: &Scope, id: &ContextId, asked: &MessageQuery) -> Result<Page<Message>> {
         let (from, limit) = (parse_message_cursor(asked)?, limit(asked.limit));
         let mut read = self.kernel.read(scope).await?;
-        let tenant = scope.tenant();
-        find(read.conn(), tenant, id).await?.ok_or_else(|| not_found("context.messages"))?;
+        find(&mut read, id).await?.ok_or_else(|| not_found("context.messages"))?;
         let sql = if asked.newest_first { row::NEWEST } else { row::MESSAGES };
-        let items = window(read.conn(), sql, tenant, id, from, limit + 1).await?;
+        let items = window(&mut read, sql, id, from, limit + 1).await?;
         Ok(Page::cut(items, limit, |message: &Message| message.seq.to_string()))
     }
 
     async fn append(&self, scope: &Scope, id: &ContextId, append: Append) -> Result<Appended> {
         const OPERATION: &str = "context.append";
         self.limits.append(&append)?;
-        let fingerprint = append_fingerprint(scope, id, &append)?;
         let mut tx = self.begin(scope, id).await?;
         if let Some(key) = &append.idempotency_key
+            && let fingerprint = append_fingerprint(scope, id, &append)?
             && let Some(earlier) = claim(&mut tx, OPERATION, key, &fingerprint, id).await?
         {
             tx.rollback().await?;
             return Ok(earlier.appended);
         }
         let (now, count) = (tx.now(), append.messages.len() as i64);
-        let grown: Option<(String, i64, i64)> = query_as(row::GROW)
+        let (mut roles, mut contents, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
+        for message in &append.messages {
+            roles.push(message.role.as_str());
+            contents.push(json_of(OPERATION, &message.content)?);
+            metadata.push(json_of(OPERATION, &message.metadata)?);
+        }
+        let grown: Option<(String, i64, i64)> = query_as(APPEND)
             .bind(scope.tenant().as_str())
             .bind(id.to_string())
             .bind(count)
             .bind(now.as_micros())
             .bind(append.expected_version)
+            .bind(scope.principal().id.as_str())
+            .bind(roles)
+            .bind(contents)
+            .bind(metadata)
+            .persistent(tx.prepares())
             .fetch_optional(tx.conn())
             .await
             .or_fault(OPERATION)?;
@@ -150,20 +175,6 @@ impl ContextStore for PostgresContextStore {
             return Err(refusal(OPERATION, version(&mut tx, id).await?));
         };
         let appended = Appended { version, first_seq: last_seq - count + 1, last_seq };
-        for (seq, message) in (appended.first_seq..).zip(&append.messages) {
-            query(row::INSERT_MESSAGE)
-                .bind(scope.tenant().as_str())
-                .bind(id.to_string())
-                .bind(seq)
-                .bind(message.role.as_str())
-                .bind(json_of(OPERATION, &message.content)?)
-                .bind(json_of(OPERATION, &message.metadata)?)
-                .bind(scope.principal().id.as_str())
-                .bind(now.as_micros())
-                .execute(tx.conn())
-                .await
-                .or_fault(OPERATION)?;
-        }
         if let Some(key) = &append.idempotency_key {
             answered(&mut tx, key, appended).await?;
         }
@@ -236,14 +247,26 @@ impl ContextStore for PostgresContextStore {
     }
 }
 
-async fn find(conn: &mut PgConnection, tenant: &TenantId, id: &ContextId) -> Result<Option<ContextHead>> {
+async fn find(read: &mut TenantRead, id: &ContextId) -> Result<Option<ContextHead>> {
     let row: Option<HeadRow> = query_as(row::HEAD)
-        .bind(tenant.as_str())
+        .bind(read.tenant().to_string())
         .bind(id.to_string())
-        .fetch_optional(conn)
+        .persistent(read.prepares())
+        .fetch_optional(read.conn())
         .await
         .or_fault("context.read")?;
-    row.map(|row| row::head(tenant, row)).transpose()
+    row.map(|row| row::head(read.tenant(), row)).transpose()
+}
+
+async fn whole(read: &mut TenantRead, id: &ContextId) -> Result<Option<(ContextHead, Map<String, Value>)>> {
+    let row: Option<WholeRow> = query_as(row::WHOLE)
+        .bind(read.tenant().to_string())
+        .bind(id.to_string())
+        .persistent(read.prepares())
+        .fetch_optional(read.conn())
+        .await
+        .or_fault("context.read")?;
+    row.map(|row| row::whole(read.tenant(), row)).transpose()
 }
 
 async fn data_of(conn: &mut PgConnection, tenant: &TenantId, id: &ContextId) -> Result<String> {
@@ -253,19 +276,19 @@ async fn data_of(conn: &mut PgConnection, tenant: &TenantId, id: &ContextId) -> 
 }
 
 async fn window(
-    conn: &mut PgConnection,
+    read: &mut TenantRead,
     sql: &'static str,
-    tenant: &TenantId,
     id: &ContextId,
     from: i64,
     limit: u32,
 ) -> Result<Vec<Message>> {
     let rows: Vec<MessageRow> = query_as(sql)
-        .bind(tenant.as_str())
+        .bind(read.tenant().to_string())
         .bind(id.to_string())
         .bind(from)
         .bind(i64::from(limit))
-        .fetch_all(conn)
+        .persistent(read.prepares())
+        .fetch_all(read.conn())
         .await
         .or_fault("context.messages")?;
     rows.into_iter().map(row::message).collect()
@@ -277,20 +300,12 @@ async fn version(tx: &mut TenantTx, id: &ContextId) -> Result<Option<i64>> {
     version.fetch_optional(tx.conn()).await.or_fault("context.read")
 }
 
-/// Waits until no other transaction has this turn; it ends with the transaction.
-async fn take_turn(tx: &mut TenantTx, what: &str) -> Result<()> {
-    let name = format!("mcp-context:{}/{what}", tx.tenant());
-    query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(name)
-        .execute(tx.conn())
-        .await
-        .or_fault("context.begin")?;
-    Ok(())
+/// The turn of changes of one thing of the tenant's.
+fn turn(scope: &Scope, what: &str) -> String {
+    format!("mcp-context:{}/{what}", scope.tenant())
 }
 
-/// One at a time, as two that count at once would both find room.
 async fn refuse_above(tx: &mut TenantTx, most: u32) -> Result<()> {
-    take_turn(tx, "").await?;
     let tenant = tx.tenant().to_string();
     let count = query_scalar(row::COUNT).bind(tenant).bind(i64::from(most));
     let count: i64 = count.fetch_one(tx.conn()).await.or_fault("context.create")?;

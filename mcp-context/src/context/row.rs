@@ -21,6 +21,8 @@ macro_rules! heads {
 }
 
 pub(super) const HEAD: &str = heads!("WHERE tenant_id = $1 AND id = $2");
+pub(super) const WHOLE: &str = "SELECT id, user_id, session_id, version, messages, created_at, updated_at, data \
+     FROM context WHERE tenant_id = $1 AND id = $2";
 pub(super) const DATA: &str = "SELECT data FROM context WHERE tenant_id = $1 AND id = $2";
 /// The filters are empty where they do not count; an index is used for each.
 pub(super) const LIST: &str = heads!("WHERE tenant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
@@ -37,9 +39,6 @@ pub(super) const COUNT: &str =
 pub(super) const VERSION: &str = "SELECT version FROM context WHERE tenant_id = $1 AND id = $2";
 pub(super) const INSERT: &str = "INSERT INTO context (tenant_id, id, user_id, session_id, data, version, messages, \
      created_at, updated_at) VALUES ($1, $2, $3, $4, $5, 1, 0, $6, $6)";
-pub(super) const GROW: &str = "UPDATE context SET version = version + 1, messages = messages + $3, \
-     updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END \
-     WHERE tenant_id = $1 AND id = $2 AND ($5 IS NULL OR version = $5) RETURNING user_id, version, messages";
 pub(super) const PATCH: &str = "UPDATE context SET version = version + 1, data = $3, \
      updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END \
      WHERE tenant_id = $1 AND id = $2 AND version = $5 \
@@ -47,8 +46,6 @@ pub(super) const PATCH: &str = "UPDATE context SET version = version + 1, data =
 pub(super) const DELETE: &str = "DELETE FROM context WHERE tenant_id = $1 AND id = $2 AND \
      ($3 IS NULL OR version = $3) RETURNING user_id, version";
 pub(super) const DELETE_MESSAGES: &str = "DELETE FROM message WHERE tenant_id = $1 AND context_id = $2";
-pub(super) const INSERT_MESSAGE: &str = "INSERT INTO message (tenant_id, context_id, seq, role, content, metadata, \
-     author, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 pub(super) const MESSAGES: &str = "SELECT seq, role, content, metadata, author, created_at FROM message \
      WHERE tenant_id = $1 AND context_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 pub(super) const NEWEST: &str = "SELECT seq, role, content, metadata, author, created_at FROM message \
@@ -64,6 +61,8 @@ pub(super) const FORGET_KEYS: &str = "DELETE FROM context_request WHERE tenant_i
      (SELECT key FROM context_request WHERE tenant_id = $1 AND created_at < $2 ORDER BY created_at LIMIT $3)";
 
 pub(super) type HeadRow = (String, String, Option<String>, i64, i64, i64, i64);
+/// A head and its data.
+pub(super) type WholeRow = (String, String, Option<String>, i64, i64, i64, i64, String);
 pub(super) type MessageRow = (i64, String, String, String, String, i64);
 pub(super) type RequestRow = (Vec<u8>, String, i64, i64, i64);
 
@@ -79,6 +78,11 @@ pub(super) fn head(tenant: &TenantId, row: HeadRow) -> Result<ContextHead> {
         version,
         messages,
     })
+}
+
+pub(super) fn whole(tenant: &TenantId, row: WholeRow) -> Result<(ContextHead, Map<String, Value>)> {
+    let (id, user, session, version, messages, created, updated, text) = row;
+    Ok((head(tenant, (id, user, session, version, messages, created, updated))?, data(&text)?))
 }
 
 pub(super) fn message(row: MessageRow) -> Result<Message> {

@@ -19,10 +19,16 @@ use super::{
     change::{self, About},
     check::{append_fingerprint, create_fingerprint, json_of},
     merge::merge,
-    row::{self, Earlier, HeadRow, MessageRow, RequestRow, refusal},
+    row::{self, Earlier, HeadRow, MessageRow, RequestRow, WholeRow, refusal},
     store::{created, not_found, parse_context_cursor, parse_message_cursor, too_many},
 };
 use crate::page::{Page, limit};
+
+const GROW: &str = "UPDATE context SET version = version + 1, messages = messages + $3, \
+     updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END \
+     WHERE tenant_id = $1 AND id = $2 AND ($5 IS NULL OR version = $5) RETURNING user_id, version, messages";
+const INSERT_MESSAGE: &str = "INSERT INTO message (tenant_id, context_id, seq, role, content, metadata, \
+     author, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 /// A [`ContextStore`] in SQLite, on a kernel that was opened with
 /// [`SQLITE_MIGRATIONS`](crate::SQLITE_MIGRATIONS).
@@ -44,10 +50,10 @@ impl SqliteContextStore {
 impl ContextStore for SqliteContextStore {
     async fn create(&self, scope: &Scope, new: NewContext) -> Result<Context> {
         self.limits.new_context(&new)?;
-        let fingerprint = create_fingerprint(scope, &new)?;
         let id = ContextId::generate();
         let mut tx = self.kernel.begin(scope).await?;
         if let Some(key) = &new.idempotency_key
+            && let fingerprint = create_fingerprint(scope, &new)?
             && let Some(made) = claim(&mut tx, "context.create", key, &fingerprint, &id).await?
         {
             tx.rollback().await?;
@@ -75,12 +81,11 @@ impl ContextStore for SqliteContextStore {
     async fn read(&self, scope: &Scope, id: &ContextId, newest: u32) -> Result<Context> {
         let mut read = self.kernel.read(scope).await?;
         let tenant = scope.tenant();
-        let head = find(read.conn(), tenant, id).await?.ok_or_else(|| not_found("context.read"))?;
-        let data = data_of(read.conn(), tenant, id).await?;
+        let (head, data) = whole(read.conn(), tenant, id).await?.ok_or_else(|| not_found("context.read"))?;
         let mut history =
             window(read.conn(), row::NEWEST, tenant, id, i64::MAX, newest.min(MAX_NEWEST)).await?;
         history.reverse();
-        Ok(Context { head, data: row::data(&data)?, history: Some(history) })
+        Ok(Context { head, data, history: Some(history) })
     }
 
     async fn list(&self, scope: &Scope, asked: &ContextQuery) -> Result<Page<ContextHead>> {
@@ -117,16 +122,16 @@ impl ContextStore for SqliteContextStore {
     async fn append(&self, scope: &Scope, id: &ContextId, append: Append) -> Result<Appended> {
         const OPERATION: &str = "context.append";
         self.limits.append(&append)?;
-        let fingerprint = append_fingerprint(scope, id, &append)?;
         let mut tx = self.kernel.begin(scope).await?;
         if let Some(key) = &append.idempotency_key
+            && let fingerprint = append_fingerprint(scope, id, &append)?
             && let Some(earlier) = claim(&mut tx, OPERATION, key, &fingerprint, id).await?
         {
             tx.rollback().await?;
             return Ok(earlier.appended);
         }
         let (now, count) = (tx.now(), append.messages.len() as i64);
-        let grown: Option<(String, i64, i64)> = query_as(row::GROW)
+        let grown: Option<(String, i64, i64)> = query_as(GROW)
             .bind(scope.tenant().as_str())
             .bind(id.to_string())
             .bind(count)
@@ -140,7 +145,7 @@ impl ContextStore for SqliteContextStore {
         };
         let appended = Appended { version, first_seq: last_seq - count + 1, last_seq };
         for (seq, message) in (appended.first_seq..).zip(&append.messages) {
-            query(row::INSERT_MESSAGE)
+            query(INSERT_MESSAGE)
                 .bind(scope.tenant().as_str())
                 .bind(id.to_string())
                 .bind(seq)
@@ -233,6 +238,20 @@ async fn find(conn: &mut SqliteConnection, tenant: &TenantId, id: &ContextId) ->
         .await
         .or_fault("context.read")?;
     row.map(|row| row::head(tenant, row)).transpose()
+}
+
+async fn whole(
+    conn: &mut SqliteConnection,
+    tenant: &TenantId,
+    id: &ContextId,
+) -> Result<Option<(ContextHead, Map<String, Value>)>> {
+    let row: Option<WholeRow> = query_as(row::WHOLE)
+        .bind(tenant.as_str())
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await
+        .or_fault("context.read")?;
+    row.map(|row| row::whole(tenant, row)).transpose()
 }
 
 async fn data_of(conn: &mut SqliteConnection, tenant: &TenantId, id: &ContextId) -> Result<String> {

@@ -5,7 +5,7 @@
 //! in the order (transaction, seq), so that one that commits late finds its place still free.
 
 use async_trait::async_trait;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     error::Result,
     scope::PlatformScope,
     sql::{
-        OrFault as _,
+        Begun, OrFault as _,
         postgres::{PgKernel, query, query_as, query_scalar},
     },
 };
@@ -40,7 +40,7 @@ impl PgAudit {
     }
 
     /// As the relay role.
-    async fn relay(&self, chain: &Chain) -> Result<Transaction<'static, Postgres>> {
+    async fn relay(&self, chain: &Chain) -> Result<Begun<Postgres>> {
         self.0.relay(chain, false).await
     }
 

@@ -90,6 +90,7 @@
 //! ```
 
 mod begin;
+mod begun;
 mod cached;
 mod fault;
 pub(crate) mod ident;
@@ -103,6 +104,7 @@ pub mod sqlite;
 mod tx;
 
 pub use crate::scope::SchemaName;
+pub(crate) use begun::Begun;
 pub use fault::{OrFault, fault};
 pub use isolation::IsolationMode;
 pub use migrations::{Migration, Migrations};

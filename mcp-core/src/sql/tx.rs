@@ -2,11 +2,11 @@
 
 use std::{future::Future, sync::Arc};
 
-use sqlx::{Database, Transaction};
+use sqlx::Database;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{begin::uncancelled, fault::fault};
+use super::{Begun, begin::uncancelled, fault::fault};
 use crate::{
     audit::{AuditRecord, Chain, Entry},
     clock::{Clock, Timestamp},
@@ -21,10 +21,12 @@ pub trait Backend: Database + sealed::Rows {}
 pub(crate) mod sealed {
     use super::{Database, Entry, Event, Future, Result, Timestamp};
 
-    /// The rows core itself writes, in each backend's SQL. `chain` is the tenant's id, or `platform`.
+    /// The rows core itself writes, in each backend's SQL. `chain` is the tenant's id, or `platform`;
+    /// `prepares` is [`TenantTx::prepares`](super::TenantTx::prepares).
     pub trait Rows: Database {
         fn insert_event(
             conn: &mut Self::Connection,
+            prepares: bool,
             chain: &str,
             event: &Event,
             now: Timestamp,
@@ -32,6 +34,7 @@ pub(crate) mod sealed {
 
         fn insert_audit(
             conn: &mut Self::Connection,
+            prepares: bool,
             chain: &str,
             entry: &Entry,
         ) -> impl Future<Output = Result<()>> + Send;
@@ -58,7 +61,7 @@ impl Context {
 
 #[derive(Debug)]
 struct Open<DB: Backend> {
-    tx: Transaction<'static, DB>,
+    tx: Begun<DB>,
     context: Context,
     /// Whether there is something to publish after the commit.
     emitted: bool,
@@ -67,8 +70,8 @@ struct Open<DB: Backend> {
 impl<DB: Backend> Open<DB> {
     async fn emit(&mut self, chain: &str, event: Event) -> Result<Uuid> {
         let now = self.context.clock.now();
-        let event = event.at(now);
-        DB::insert_event(&mut self.tx, chain, &event, now).await?;
+        let (event, prepares) = (event.at(now), self.tx.prepares());
+        DB::insert_event(&mut self.tx, prepares, chain, &event, now).await?;
         self.emitted = true;
         Ok(event.id())
     }
@@ -80,7 +83,8 @@ impl<DB: Backend> Open<DB> {
     }
 
     async fn append(&mut self, chain: &str, entry: &Entry) -> Result<()> {
-        DB::insert_audit(&mut self.tx, chain, entry).await
+        let prepares = self.tx.prepares();
+        DB::insert_audit(&mut self.tx, prepares, chain, entry).await
     }
 
     async fn commit(self, chain: Chain) -> Result<()> {
@@ -112,8 +116,15 @@ pub struct TenantTx<DB: Backend> {
 }
 
 impl<DB: Backend> TenantTx<DB> {
-    pub(crate) fn new(tx: Transaction<'static, DB>, context: Context, tenant: TenantId) -> Self {
+    pub(crate) fn new(tx: Begun<DB>, context: Context, tenant: TenantId) -> Self {
         Self { open: Open { tx, context, emitted: false }, tenant }
+    }
+
+    /// Whether statements that are used over and over may be prepared once for the connection, as it is the same
+    /// server session each time: `query(…).persistent(tx.prepares())`.
+    #[must_use]
+    pub const fn prepares(&self) -> bool {
+        self.open.tx.prepares()
     }
 
     /// The tenant whose data this reaches. Every statement names it: `WHERE tenant_id = ?`.
@@ -185,7 +196,7 @@ pub struct ControlTx<DB: Backend> {
 }
 
 impl<DB: Backend> ControlTx<DB> {
-    pub(crate) fn new(tx: Transaction<'static, DB>, context: Context) -> Self {
+    pub(crate) fn new(tx: Begun<DB>, context: Context) -> Self {
         Self { open: Open { tx, context, emitted: false } }
     }
 
@@ -241,13 +252,19 @@ impl<DB: Backend> ControlTx<DB> {
 /// A read of one tenant's data: one consistent view, which the database keeps from writing.
 #[derive(Debug)]
 pub struct TenantRead<DB: Backend> {
-    tx: Transaction<'static, DB>,
+    tx: Begun<DB>,
     tenant: TenantId,
 }
 
 impl<DB: Backend> TenantRead<DB> {
-    pub(crate) const fn new(tx: Transaction<'static, DB>, tenant: TenantId) -> Self {
+    pub(crate) const fn new(tx: Begun<DB>, tenant: TenantId) -> Self {
         Self { tx, tenant }
+    }
+
+    /// As [`TenantTx::prepares`].
+    #[must_use]
+    pub const fn prepares(&self) -> bool {
+        self.tx.prepares()
     }
 
     /// The tenant whose data this reaches.
@@ -265,11 +282,11 @@ impl<DB: Backend> TenantRead<DB> {
 /// A read of the control tables: one consistent view, which the database keeps from writing.
 #[derive(Debug)]
 pub struct ControlRead<DB: Backend> {
-    tx: Transaction<'static, DB>,
+    tx: Begun<DB>,
 }
 
 impl<DB: Backend> ControlRead<DB> {
-    pub(crate) const fn new(tx: Transaction<'static, DB>) -> Self {
+    pub(crate) const fn new(tx: Begun<DB>) -> Self {
         Self { tx }
     }
 

@@ -43,6 +43,11 @@ pub(super) const DOCS: &[(&str, &str)] = &[
         "Postgres: what the names of tenants' own databases begin with; one for each platform on a server.",
     ),
     (
+        "database.named_statements",
+        "Postgres: prepare often used statements once a connection. Faster; not through a pooler that shares sessions, \
+         as PgBouncer before 1.21 does.",
+    ),
+    (
         "database.isolation",
         "How tenants are kept apart: `auto` (SQLite: database, Postgres: row), `row`, `schema` or `database`.",
     ),

@@ -130,6 +130,7 @@ pub struct Database {
     pub owner_url: String,
     pub relay_url: String,
     pub tenant_database_prefix: String,
+    pub named_statements: bool,
     pub isolation: Isolation,
     pub tier_isolation: BTreeMap<String, IsolationMode>,
 }
@@ -142,6 +143,7 @@ impl Default for Database {
             owner_url: String::new(),
             relay_url: String::new(),
             tenant_database_prefix: "mcp_".to_owned(),
+            named_statements: false,
             isolation: Isolation::Auto,
             tier_isolation: BTreeMap::new(),
         }

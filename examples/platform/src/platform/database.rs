@@ -218,6 +218,7 @@ fn postgres(config: &Config, modes: &TierModes) -> PgConfig {
     settings.modes = modes.modes();
     let regions = config.tenants.region_databases.iter();
     settings.regions = regions.map(|(name, urls)| (name.clone(), region(urls))).collect();
+    settings.named_statements = database.named_statements;
     settings.database_prefix = database.tenant_database_prefix.clone();
     settings
 }

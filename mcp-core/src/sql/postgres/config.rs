@@ -47,6 +47,11 @@ pub struct PgConfig {
     pub open_tenants: u64,
     /// How long an unused connection stays open. Default 5 minutes.
     pub idle: Duration,
+    /// Whether statements that are used over and over are prepared once for each connection, which saves a round trip
+    /// and the planning each time. Only where the URLs lead to the server itself, or through a pooler that follows
+    /// names (PgBouncer from 1.21 with `max_prepared_statements`): through any other, a name is another program's
+    /// statement. Default false.
+    pub named_statements: bool,
     /// What the names of tenants' databases begin with: `[a-z_][a-z0-9_]{0,15}`. Default `mcp_`.
     pub database_prefix: String,
 }
@@ -68,6 +73,7 @@ impl PgConfig {
             tenant_connections: 4,
             open_tenants: 64,
             idle: Duration::from_secs(300),
+            named_statements: false,
             database_prefix: "mcp_".to_owned(),
         }
     }

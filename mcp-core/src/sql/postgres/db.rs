@@ -3,20 +3,52 @@
 use std::time::Duration;
 
 use sqlx::{
-    ConnectOptions, Postgres, Transaction,
+    ConnectOptions, Postgres, SqlStr,
     pool::PoolOptions,
     postgres::{PgConnectOptions, PgPool},
 };
 
-use super::{PgConfig, query};
+use super::PgConfig;
 use crate::{
     error::Result,
-    sql::{fault::OrFault, ident},
+    sql::{
+        Begun,
+        fault::{OrFault, is_cut},
+        ident::{self, Part},
+    },
 };
+
+/// Statements that a connection keeps by name; the one that was used longest ago goes first.
+const KEPT_STATEMENTS: usize = 64;
 
 /// One database, as one role.
 #[derive(Debug)]
-pub(crate) struct Db(PgPool);
+pub(crate) struct Db {
+    pool: PgPool,
+    /// Whether a connection is a server session, and the same one each time.
+    prepares: bool,
+    connections: u32,
+}
+
+/// What a transaction begins with, in one message: a round trip each would cost as much as what it is there for. The
+/// temporary schema, named last, cannot shadow a table.
+macro_rules! begin {
+    ($mode:literal, $then:literal) => {
+        concat!(
+            "BEGIN ISOLATION LEVEL ",
+            $mode,
+            "; SET LOCAL app.tenant_id = {}; SET LOCAL search_path = {}, pg_temp; SET LOCAL statement_timeout = {}; \
+             SET LOCAL idle_in_transaction_session_timeout = {}",
+            $then
+        )
+    };
+}
+
+const WRITE: &str = begin!("READ COMMITTED READ WRITE", "");
+/// The lock ends with the transaction. It is waited for before the first statement, which sees what came before.
+const WRITE_IN_TURN: &str =
+    begin!("READ COMMITTED READ WRITE", "; SELECT pg_advisory_xact_lock(hashtextextended({}, 0))");
+const READ: &str = begin!("REPEATABLE READ READ ONLY", "");
 
 /// What is set for one transaction. Nothing is ever set for a session: behind PgBouncer the next transaction
 /// may run on another.
@@ -28,56 +60,64 @@ pub(crate) struct Local<'a> {
     pub(crate) idle_timeout: Duration,
 }
 
+impl Local<'_> {
+    fn parts(&self) -> [Part<'_>; 4] {
+        [
+            Part::Text(self.tenant.unwrap_or_default()),
+            Part::Identifier(self.schema),
+            Part::Number(millis(self.statement_timeout)),
+            Part::Number(millis(self.idle_timeout)),
+        ]
+    }
+}
+
 impl Db {
     pub(crate) fn new(config: &PgConfig, options: PgConnectOptions, connections: u32) -> Self {
         let pool = PoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(config.wait)
             .idle_timeout(config.idle)
-            .after_release(|conn, _| {
-                Box::pin(async move {
-                    // Ends whatever was left open. The BEGIN keeps the server from warning, on every
-                    // release, that there was nothing; where it fails, the connection is thrown away.
-                    sqlx::raw_sql("BEGIN; ROLLBACK").execute(&mut *conn).await?;
-                    Ok(true)
-                })
-            });
-        // Statements are not cached by name; `query` makes sure that none gets one.
-        Self(pool.connect_lazy_with(options.statement_cache_capacity(0).disable_statement_logging()))
+            // One that was cut is found by `begin`, without asking each before.
+            .test_before_acquire(false);
+        // Without a cache, only `query` makes sure that no statement gets a name.
+        let kept = if config.named_statements { KEPT_STATEMENTS } else { 0 };
+        let options = options.statement_cache_capacity(kept).disable_statement_logging();
+        Self { pool: pool.connect_lazy_with(options), prepares: config.named_statements, connections }
     }
 
-    pub(crate) async fn write(&self, local: &Local<'_>) -> Result<Transaction<'static, Postgres>> {
-        self.begin("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", local).await
+    pub(crate) async fn write(&self, local: &Local<'_>) -> Result<Begun<Postgres>> {
+        self.begin(ident::sql_of(WRITE, &local.parts())).await
     }
 
-    pub(crate) async fn read(&self, local: &Local<'_>) -> Result<Transaction<'static, Postgres>> {
-        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", local).await
+    /// As [`write`](Self::write), when no other transaction has this turn.
+    pub(crate) async fn write_in_turn(&self, local: &Local<'_>, turn: &str) -> Result<Begun<Postgres>> {
+        let [tenant, schema, statement, idle] = local.parts();
+        self.begin(ident::sql_of(WRITE_IN_TURN, &[tenant, schema, statement, idle, Part::Text(turn)])).await
+    }
+
+    pub(crate) async fn read(&self, local: &Local<'_>) -> Result<Begun<Postgres>> {
+        self.begin(ident::sql_of(READ, &local.parts())).await
     }
 
     pub(crate) async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 
-    async fn begin(&self, begin: &'static str, local: &Local<'_>) -> Result<Transaction<'static, Postgres>> {
-        let mut tx = self.0.begin_with(begin).await.or_fault("sql.begin")?;
-        // The temporary schema, named last, cannot shadow a table.
-        query(
-            "SELECT set_config('app.tenant_id', $1, true), set_config('search_path', $2, true),
-                    set_config('statement_timeout', $3, true),
-                    set_config('idle_in_transaction_session_timeout', $4, true)",
-        )
-        .bind(local.tenant.unwrap_or_default())
-        .bind(format!("{}, pg_temp", ident::quoted(local.schema)))
-        .bind(millis(local.statement_timeout))
-        .bind(millis(local.idle_timeout))
-        .execute(&mut *tx)
-        .await
-        .or_fault("sql.begin")?;
-        Ok(tx)
+    async fn begin(&self, begin: SqlStr) -> Result<Begun<Postgres>> {
+        // Of the pool's connections each may have been cut while nobody used it. Nothing has happened then, and
+        // the next is tried.
+        let mut stale = self.connections;
+        loop {
+            let conn = self.pool.acquire().await.or_fault("sql.begin")?;
+            match Begun::begin(conn, begin.clone(), self.prepares).await {
+                Err(error) if stale > 0 && is_cut(&error) => stale -= 1,
+                begun => return begun.or_fault("sql.begin"),
+            }
+        }
     }
 }
 
 /// Zero would mean "no limit".
-fn millis(time: Duration) -> String {
-    time.as_millis().clamp(1, i32::MAX as u128).to_string()
+fn millis(time: Duration) -> u64 {
+    time.as_millis().clamp(1, i32::MAX as u128) as u64
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Postgres, Transaction};
+use sqlx::Postgres;
 
 use super::{
     ControlRead, ControlTx, PgConfig, TenantRead, TenantTx, migrate, placement,
@@ -18,7 +18,7 @@ use crate::{
         schema::{CONTROL_SCHEMA, DATA_SCHEMA},
     },
     sql::{
-        IsolationMode, Migrations, Placement, SchemaName,
+        Begun, IsolationMode, Migrations, Placement, SchemaName,
         begin::{begun, uncancelled, wait_of},
         cached,
         migrations::{Plan, Set},
@@ -86,6 +86,29 @@ impl PgKernel {
         begun(&self.0.context.tasks, wait_of(scope, self.0.config.wait)?, async move {
             let (placement, db) = inner.tenant_db(&tenant).await?;
             let tx = db.write(&inner.local(Some(&tenant), schema_of(&placement), limit)).await?;
+            Ok(TenantTx::new(tx, inner.context.clone(), tenant))
+        })
+        .await
+    }
+
+    /// As [`begin`](Self::begin), when no other transaction is under way that was begun in the same turn: a name
+    /// that tells of what (`crate:tenant/thing`). What such transactions commit has the order of their turns, in the
+    /// outbox too, as none has written anything before its turn.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) also if the turn does not
+    /// come within the time of a statement.
+    ///
+    /// # Cancellation
+    /// As [`begin`](Self::begin).
+    pub async fn begin_in_turn(&self, scope: &Scope, turn: String) -> Result<TenantTx> {
+        let (inner, tenant) = (self.0.clone(), scope.tenant().clone());
+        let limit = wait_of(scope, self.0.config.statement_timeout)?;
+        let wait = wait_of(scope, self.0.config.wait.saturating_add(limit))?;
+        begun(&self.0.context.tasks, wait, async move {
+            let (placement, db) = inner.tenant_db(&tenant).await?;
+            let local = inner.local(Some(&tenant), schema_of(&placement), limit);
+            let tx = db.write_in_turn(&local, &turn).await?;
             Ok(TenantTx::new(tx, inner.context.clone(), tenant))
         })
         .await
@@ -283,7 +306,7 @@ impl PgKernel {
     }
 
     /// Begins as the relay role, where a chain is stored. It sees all tenants' rows, so statements name theirs.
-    pub(crate) async fn relay(&self, chain: &Chain, write: bool) -> Result<Transaction<'static, Postgres>> {
+    pub(crate) async fn relay(&self, chain: &Chain, write: bool) -> Result<Begun<Postgres>> {
         let (inner, chain) = (self.0.clone(), chain.clone());
         begun(&self.0.context.tasks, self.0.config.wait, async move {
             let (db, schema) = inner.relay_of(&chain).await?;

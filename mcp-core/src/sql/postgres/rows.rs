@@ -14,7 +14,13 @@ use crate::{
 impl tx::Backend for Postgres {}
 
 impl tx::sealed::Rows for Postgres {
-    async fn insert_event(conn: &mut PgConnection, chain: &str, event: &Event, now: Timestamp) -> Result<()> {
+    async fn insert_event(
+        conn: &mut PgConnection,
+        prepares: bool,
+        chain: &str,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<()> {
         query(
             "WITH event AS (
                  INSERT INTO outbox (tenant_id, id, envelope, created_at) VALUES ($1, $2, $3, $4)
@@ -26,13 +32,14 @@ impl tx::sealed::Rows for Postgres {
         .bind(event.id().to_string())
         .bind(event.to_json()?)
         .bind(now.as_micros())
+        .persistent(prepares)
         .execute(conn)
         .await
         .or_fault("event.emit")?;
         Ok(())
     }
 
-    async fn insert_audit(conn: &mut PgConnection, chain: &str, entry: &Entry) -> Result<()> {
+    async fn insert_audit(conn: &mut PgConnection, prepares: bool, chain: &str, entry: &Entry) -> Result<()> {
         query(
             "WITH record AS (
                  INSERT INTO audit (tenant_id, id, time, actor, action, resource, outcome, request_id, detail,
@@ -52,6 +59,7 @@ impl tx::sealed::Rows for Postgres {
         .bind(&entry.request_id)
         .bind(entry.detail.as_deref())
         .bind(entry.detail_digest.as_slice())
+        .persistent(prepares)
         .execute(conn)
         .await
         .or_fault("audit.append")?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction,
+    ConnectOptions, Connection, SqlSafeStr, Sqlite, SqliteConnection,
     pool::PoolOptions,
     sqlite::{SqliteConnectOptions, SqlitePool},
 };
@@ -16,6 +16,7 @@ use super::{SqliteConfig, migrate};
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::{
+        Begun,
         fault::{OrFault, fault},
         migrations::{Plan, Set},
     },
@@ -58,13 +59,13 @@ impl Db {
 
     /// Begins a write. `IMMEDIATE`, as a transaction that turns into a write later is refused at once when
     /// another writes, whatever the timeout.
-    pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.or_fault("sql.begin")
+    pub(crate) async fn write(&self) -> Result<Begun<Sqlite>> {
+        begin(&self.writer, "BEGIN IMMEDIATE").await
     }
 
     /// Begins a read: a view of the last commit, which later commits do not change.
-    pub(crate) async fn read(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.readers.begin().await.or_fault("sql.begin")
+    pub(crate) async fn read(&self) -> Result<Begun<Sqlite>> {
+        begin(&self.readers, "BEGIN").await
     }
 
     /// Moves what is in the write-ahead log into the file and empties the log, so that what was overwritten in the
@@ -85,6 +86,11 @@ impl Db {
     }
 }
 
+async fn begin(pool: &SqlitePool, statement: &'static str) -> Result<Begun<Sqlite>> {
+    let conn = pool.acquire().await.or_fault("sql.begin")?;
+    Begun::begin(conn, statement.into_sql_str(), true).await.or_fault("sql.begin")
+}
+
 fn pool(config: &SqliteConfig, connections: u32) -> PoolOptions<Sqlite> {
     PoolOptions::new()
         .max_connections(connections)
@@ -92,13 +98,6 @@ fn pool(config: &SqliteConfig, connections: u32) -> PoolOptions<Sqlite> {
         .idle_timeout(config.idle)
         // A file that is open does not go stale, and the ping would cost as much as a read.
         .test_before_acquire(false)
-        .after_release(|conn, _| {
-            Box::pin(async move {
-                // Fails when there is nothing to roll back, which is how it should be.
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await;
-                Ok(true)
-            })
-        })
 }
 
 /// Sets WAL and applies migrations, once, under a lock that other processes honour too: the first writes of

@@ -15,6 +15,7 @@ impl tx::Backend for Sqlite {}
 impl tx::sealed::Rows for Sqlite {
     async fn insert_event(
         conn: &mut SqliteConnection,
+        _: bool,
         chain: &str,
         event: &Event,
         now: Timestamp,
@@ -30,7 +31,7 @@ impl tx::sealed::Rows for Sqlite {
         Ok(())
     }
 
-    async fn insert_audit(conn: &mut SqliteConnection, chain: &str, entry: &Entry) -> Result<()> {
+    async fn insert_audit(conn: &mut SqliteConnection, _: bool, chain: &str, entry: &Entry) -> Result<()> {
         sqlx::query(
             "INSERT INTO audit (tenant_id, id, time, actor, action, resource, outcome, request_id, detail,
                                 detail_digest)
