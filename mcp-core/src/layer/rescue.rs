@@ -64,7 +64,7 @@ impl<S> Layer<S> for RescueLayer {
     type Service = Rescue<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Rescue { inner, challenge: self.challenge.clone(), bodies: self.bodies.clone(), not_ready: None }
+        Rescue { inner, layer: Arc::new(self.clone()), not_ready: None }
     }
 }
 
@@ -72,20 +72,14 @@ impl<S> Layer<S> for RescueLayer {
 #[derive(Debug)]
 pub struct Rescue<S> {
     inner: S,
-    challenge: Challenge,
-    bodies: Vec<(&'static str, ErrorBody)>,
+    layer: Arc<RescueLayer>,
     /// Why the inner service cannot take the next request, which is then answered with this.
     not_ready: Option<Error>,
 }
 
 impl<S: Clone> Clone for Rescue<S> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            challenge: self.challenge.clone(),
-            bodies: self.bodies.clone(),
-            not_ready: None,
-        }
+        Self { inner: self.inner.clone(), layer: self.layer.clone(), not_ready: None }
     }
 }
 
@@ -107,21 +101,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let request_id = request.extensions().get::<RequestId>().cloned();
-        let challenge = self.challenge.clone();
         let path = request.uri().path();
         let below = |prefix: &str| {
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let body = self
-            .bodies
-            .iter()
-            .find(|(prefix, _)| below(prefix))
-            .map_or(problem as ErrorBody, |(_, body)| *body);
+        let own = self.layer.bodies.iter().find(|(prefix, _)| below(prefix));
+        let body = own.map_or(problem as ErrorBody, |(_, body)| *body);
         let outcome = match self.not_ready.take() {
             Some(error) => Outcome::NotReady { error: Some(error) },
             None => Outcome::Running { inner: AssertUnwindSafe(self.inner.call(request)).catch_unwind() },
         };
-        RescueFuture { outcome, request_id, challenge, body }
+        RescueFuture { outcome, request_id, layer: self.layer.clone(), body }
     }
 }
 
@@ -166,7 +156,7 @@ pin_project! {
         #[pin]
         outcome: Outcome<F>,
         request_id: Option<RequestId>,
-        challenge: Challenge,
+        layer: Arc<RescueLayer>,
         body: ErrorBody,
     }
 }
@@ -192,7 +182,7 @@ where
                     }
                     None => {
                         if let Some(StepUp(scope)) = response.extensions_mut().remove() {
-                            let value = this.challenge.step_up(scope);
+                            let value = this.layer.challenge.step_up(scope);
                             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
                         }
                         return Poll::Ready(Ok(response.map(Either::Left)));
@@ -203,7 +193,8 @@ where
             },
         };
         log(&error, this.request_id.as_ref());
-        let mut response = error_response(&error, this.request_id.as_ref(), this.challenge, *this.body);
+        let mut response =
+            error_response(&error, this.request_id.as_ref(), &this.layer.challenge, *this.body);
         add_missing(response.headers_mut(), written);
         Poll::Ready(Ok(response.map(Either::Right)))
     }

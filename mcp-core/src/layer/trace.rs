@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -23,14 +24,14 @@ use crate::scope::{RequestId, TraceContext};
 /// counted as `status="dropped"`.
 #[derive(Debug, Clone)]
 pub struct TraceLayer {
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl TraceLayer {
     /// Measures into the recorder installed now: make it after telemetry is set up.
     #[must_use]
     pub fn new() -> Self {
-        Self { metrics: Metrics::register() }
+        Self { metrics: Arc::new(Metrics::register()) }
     }
 }
 
@@ -41,7 +42,6 @@ impl Default for TraceLayer {
 }
 
 /// Handles made once, so that a request formats no label.
-#[derive(Clone)]
 struct Metrics {
     by_class: [Counter; 5],
     dropped: Counter,
@@ -87,7 +87,7 @@ impl<S> Layer<S> for TraceLayer {
 #[derive(Debug, Clone)]
 pub struct Trace<S> {
     inner: S,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl<S, B, R> Service<Request<B>> for Trace<S>
@@ -126,13 +126,13 @@ where
 
 /// Measures one request; counts it as dropped unless it is told otherwise.
 struct Watch {
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     start: Instant,
     status: Option<StatusCode>,
 }
 
 impl Watch {
-    fn start(metrics: Metrics) -> Self {
+    fn start(metrics: Arc<Metrics>) -> Self {
         metrics.in_flight.increment(1.0);
         Self { metrics, start: Instant::now(), status: None }
     }

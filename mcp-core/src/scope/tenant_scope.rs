@@ -24,13 +24,27 @@ impl Scope {
     /// Whoever calls this vouches that `principal` has been authenticated as acting for `tenant`.
     #[must_use]
     pub fn new(tenant: TenantId, principal: Arc<Principal>) -> Self {
-        Self {
-            tenant,
-            principal,
-            request_id: RequestId::generate(),
-            trace: TraceContext::generate(),
-            deadline: None,
-        }
+        Self::of_request(tenant, principal, RequestId::generate(), TraceContext::generate())
+    }
+
+    /// A scope of a request that has its id and trace already, without a deadline.
+    ///
+    /// Whoever calls this vouches for `principal` as with [`new`](Self::new).
+    #[must_use]
+    pub const fn of_request(
+        tenant: TenantId,
+        principal: Arc<Principal>,
+        request_id: RequestId,
+        trace: TraceContext,
+    ) -> Self {
+        Self { tenant, principal, request_id, trace, deadline: None }
+    }
+
+    /// The same scope for `principal`, for whom the caller vouches as with [`new`](Self::new).
+    #[must_use]
+    pub fn with_principal(mut self, principal: Arc<Principal>) -> Self {
+        self.principal = principal;
+        self
     }
 
     /// The same scope as part of the request `id`.

@@ -16,9 +16,8 @@ impl TraceContext {
     /// A new trace with a random id, sampled.
     #[must_use]
     pub fn generate() -> Self {
-        let (span_id, _) = Uuid::new_v4().as_u64_pair();
         // UUIDv4 has fixed version bits, so neither id is ever all zero, which the specification forbids.
-        Self { trace_id: Uuid::new_v4().as_u128(), span_id, sampled: true }
+        Self { trace_id: Uuid::new_v4().as_u128(), span_id: new_span_id(), sampled: true }
     }
 
     /// Parses a `traceparent` header; `None` where it is malformed, as the specification asks to restart
@@ -40,7 +39,7 @@ impl TraceContext {
     /// The same trace with a new span id: what is sent to the next process.
     #[must_use]
     pub fn child(self) -> Self {
-        Self { span_id: Self::generate().span_id, ..self }
+        Self { span_id: new_span_id(), ..self }
     }
 
     /// The trace id, 32 hex digits when printed with `{:032x}`.
@@ -48,6 +47,10 @@ impl TraceContext {
     pub const fn trace_id(self) -> u128 {
         self.trace_id
     }
+}
+
+fn new_span_id() -> u64 {
+    Uuid::new_v4().as_u64_pair().0
 }
 
 fn hex_field(text: &str, len: usize) -> Option<u128> {

@@ -35,7 +35,7 @@ impl<S> Layer<S> for AuthenticateLayer {
     type Service = Authenticate<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authenticate { inner, layer: self.clone() }
+        Authenticate { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -43,7 +43,8 @@ impl<S> Layer<S> for AuthenticateLayer {
 #[derive(Debug, Clone)]
 pub struct Authenticate<S> {
     inner: S,
-    layer: AuthenticateLayer,
+    /// Behind one pointer: layers further out clone this for each request.
+    layer: Arc<AuthenticateLayer>,
 }
 
 impl<S, B> Service<Request<B>> for Authenticate<S>
@@ -63,12 +64,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut inner = super::take_ready(&mut self.inner);
-        let AuthenticateLayer { authenticators, denials } = self.layer.clone();
+        let layer = self.layer.clone();
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
-            let identity = authenticators.authenticate(&head).await.inspect_err(|error| {
+            let identity = layer.authenticators.authenticate(&head).await.inspect_err(|error| {
                 if error.kind() == ErrorKind::Unauthenticated {
-                    denials.anonymous(&head.extensions, error);
+                    layer.denials.anonymous(&head.extensions, error);
                 }
             })?;
             head.extensions.insert(identity);

@@ -96,7 +96,7 @@ impl<S> Layer<S> for AuthorizeLayer {
     type Service = Authorize<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Authorize { inner, layer: self.clone() }
+        Authorize { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -104,7 +104,8 @@ impl<S> Layer<S> for AuthorizeLayer {
 #[derive(Debug, Clone)]
 pub struct Authorize<S> {
     inner: S,
-    layer: AuthorizeLayer,
+    /// Behind one pointer: layers further out clone this for each request.
+    layer: Arc<AuthorizeLayer>,
 }
 
 impl<S, B> Service<Request<B>> for Authorize<S>

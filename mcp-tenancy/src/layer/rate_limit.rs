@@ -77,7 +77,7 @@ impl<S> Layer<S> for RateLimitLayer {
     type Service = RateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit { inner, layer: self.clone() }
+        RateLimit { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -85,7 +85,8 @@ impl<S> Layer<S> for RateLimitLayer {
 #[derive(Debug, Clone)]
 pub struct RateLimit<S> {
     inner: S,
-    layer: RateLimitLayer,
+    /// Behind one pointer: layers further out clone this for each request.
+    layer: Arc<RateLimitLayer>,
 }
 
 impl<S, B, R> Service<Request<B>> for RateLimit<S>

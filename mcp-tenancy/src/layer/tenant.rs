@@ -129,24 +129,20 @@ fn no_identity() -> Error {
 }
 
 pub(super) fn scope_of(identity: &Identity, extensions: &Extensions) -> Scope {
-    let mut scope = Scope::new(identity.tenant.clone(), identity.principal.clone());
-    if let Some(id) = extensions.get::<RequestId>() {
-        scope = scope.with_request_id(id.clone());
+    let request_id = extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate);
+    let trace = extensions.get::<TraceContext>().copied().unwrap_or_else(TraceContext::generate);
+    let scope = Scope::of_request(identity.tenant.clone(), identity.principal.clone(), request_id, trace);
+    match extensions.get::<Deadline>() {
+        Some(Deadline(at)) => scope.with_deadline(*at),
+        None => scope,
     }
-    if let Some(trace) = extensions.get::<TraceContext>() {
-        scope = scope.with_trace(*trace);
-    }
-    if let Some(Deadline(at)) = extensions.get::<Deadline>() {
-        scope = scope.with_deadline(*at);
-    }
-    scope
 }
 
 impl<S> Layer<S> for TenantLayer {
     type Service = ResolveTenant<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ResolveTenant { inner, layer: self.clone() }
+        ResolveTenant { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -154,7 +150,8 @@ impl<S> Layer<S> for TenantLayer {
 #[derive(Debug, Clone)]
 pub struct ResolveTenant<S> {
     inner: S,
-    layer: TenantLayer,
+    /// Behind one pointer: layers further out clone this for each request.
+    layer: Arc<TenantLayer>,
 }
 
 impl<S, B, R> Service<Request<B>> for ResolveTenant<S>

@@ -115,7 +115,7 @@ impl<S> Layer<S> for TenantConcurrencyLayer {
     type Service = TenantConcurrency<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TenantConcurrency { inner, layer: self.clone() }
+        TenantConcurrency { inner, layer: Arc::new(self.clone()) }
     }
 }
 
@@ -123,7 +123,8 @@ impl<S> Layer<S> for TenantConcurrencyLayer {
 #[derive(Debug, Clone)]
 pub struct TenantConcurrency<S> {
     inner: S,
-    layer: TenantConcurrencyLayer,
+    /// Behind one pointer: layers further out clone this for each request.
+    layer: Arc<TenantConcurrencyLayer>,
 }
 
 impl<S, B, R> Service<Request<B>> for TenantConcurrency<S>

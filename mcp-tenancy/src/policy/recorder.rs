@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,29 +30,45 @@ const SECRET_NAMES: [&str; 8] =
 /// its value is left out here.
 #[derive(Debug, Clone)]
 pub struct RequestRecorder {
-    rings: Cache<TenantId, Arc<Mutex<VecDeque<PolicyRequest>>>>,
+    rings: Cache<TenantId, Arc<Mutex<Ring>>>,
+    hasher: RandomState,
 }
+
+/// A tenant's requests, each with the hash of what it was before secrets were left out: a request that comes
+/// over and over is told by that, and not copied and compared with all others each time.
+type Ring = VecDeque<(u64, PolicyRequest)>;
 
 impl Default for RequestRecorder {
     fn default() -> Self {
-        Self { rings: Cache::builder().max_capacity(TENANTS).time_to_idle(KEPT_IDLE).build() }
+        Self {
+            rings: Cache::builder().max_capacity(TENANTS).time_to_idle(KEPT_IDLE).build(),
+            hasher: RandomState::new(),
+        }
     }
 }
 
 impl RequestRecorder {
     /// Keeps a request, unless it is large or kept already.
     pub async fn record(&self, tenant: &TenantId, request: &PolicyRequest) {
-        if serde_json::to_vec(request).map_or(usize::MAX, |json| json.len()) > MAX_RECORDED {
+        let Ok(json) = serde_json::to_vec(request) else { return };
+        if json.len() > MAX_RECORDED {
+            return;
+        }
+        let hash = self.hasher.hash_one(&json);
+        let ring = match self.rings.get(tenant).await {
+            Some(ring) => ring,
+            None => self.rings.get_with(tenant.clone(), async { Arc::default() }).await,
+        };
+        let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if ring.iter().rev().any(|(kept, _)| *kept == hash) {
             return;
         }
         let request = without_secrets(request.clone());
-        let ring = self.rings.get_with(tenant.clone(), async { Arc::default() }).await;
-        let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ring.contains(&request) {
+        if !ring.iter().any(|(_, kept)| *kept == request) {
             if ring.len() == RECORDED {
                 ring.pop_front();
             }
-            ring.push_back(request);
+            ring.push_back((hash, request));
         }
     }
 
@@ -64,7 +81,10 @@ impl RequestRecorder {
     /// The requests kept of a tenant, the oldest first.
     pub async fn recorded(&self, tenant: &TenantId) -> Vec<PolicyRequest> {
         match self.rings.get(tenant).await {
-            Some(ring) => ring.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect(),
+            Some(ring) => {
+                let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+                ring.iter().map(|(_, request)| request.clone()).collect()
+            }
             None => Vec::new(),
         }
     }

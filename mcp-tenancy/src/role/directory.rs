@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mcp_core::{
     Result, Scope,
-    scope::{Permissions, Principal, PrincipalId, TenantId},
+    scope::{Principal, PrincipalId, TenantId},
 };
 use moka::future::Cache;
 
@@ -76,17 +76,11 @@ impl RoleDirectory {
 /// The same scope for a principal that also has the permissions `granted`.
 fn widened(scope: &Scope, granted: &Granted) -> Scope {
     let principal = scope.principal();
-    let permissions: Permissions =
-        principal.permissions.iter().chain(granted.permissions.iter()).cloned().collect();
-    if permissions == principal.permissions {
+    let held = &principal.permissions;
+    if granted.permissions.iter().all(|granted| held.iter().any(|held| held == granted)) {
         return scope.clone();
     }
+    let permissions = held.iter().chain(granted.permissions.iter()).cloned().collect();
     let principal = Principal { permissions, ..principal.clone() };
-    let wide = Scope::new(scope.tenant().clone(), Arc::new(principal))
-        .with_request_id(scope.request_id().clone())
-        .with_trace(scope.trace());
-    match scope.deadline() {
-        Some(deadline) => wide.with_deadline(deadline),
-        None => wide,
-    }
+    scope.clone().with_principal(Arc::new(principal))
 }
