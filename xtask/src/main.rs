@@ -11,6 +11,7 @@ mod conformance;
 mod debian;
 mod deny;
 mod diagrams;
+mod fuzz;
 mod lint;
 mod model;
 mod services;
@@ -52,6 +53,17 @@ enum Command {
         /// One JSON object a line instead of a table.
         #[arg(long)]
         json: bool,
+    },
+    /// Feeds what strangers may send to what reads it, and looks for what breaks a property; gets cargo-fuzz.
+    Fuzz {
+        /// The target; without it, all of them.
+        target: Option<String>,
+        /// Seconds for each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Optimised: slower to build, and right for hours.
+        #[arg(long)]
+        release: bool,
     },
     /// Runs the MCP conformance suite against our servers; gets the suite by npm.
     Conformance {
@@ -97,6 +109,7 @@ fn main() -> ExitCode {
         Command::Services => services::run(),
         Command::Lint { record } => lint::run(record),
         Command::Bench { name, json } => bench::run(name.as_deref(), json),
+        Command::Fuzz { target, seconds, release } => fuzz::run(target.as_deref(), seconds, release),
         Command::Conformance { json } => {
             conformance::Programs::build().and_then(|programs| conformance::run(&programs, json))
         }

@@ -6,7 +6,13 @@ use crate::conformance::{self, Programs};
 use crate::services::Services;
 use crate::sh::{self, Result};
 use crate::steps::Steps;
-use crate::{bindings, deny, diagrams, lint, model, tools};
+use crate::{bindings, deny, diagrams, fuzz, lint, model, tools};
+
+/// Ends a program of tests that hangs; the longest takes a quarter of it on a slow machine.
+const GUARD: &str =
+    "target.'cfg(unix)'.runner = ['timeout', '--foreground', '--verbose', '--signal=ABRT', '1500']";
+/// Fuzzing for each target: what was found before is tried again, and a little that is new.
+const FUZZ_SECONDS: u32 = 5;
 
 /// Runs every step and prints their times.
 ///
@@ -32,6 +38,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
     let models = steps.run("models", model::prepare)?;
     steps.run("tests", || tests(&services, &tools, &models))?;
     drop(services);
+    steps.run("fuzz", || fuzz::run(None, FUZZ_SECONDS, false))?;
     let programs = steps.run("programs", Programs::build_beside_tests)?;
     steps.run("python", || bindings::python(&tools, &models, &programs))?;
     steps.run("node", || bindings::node(&tools, &models, &programs))?;
@@ -43,7 +50,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result {
 fn tests(services: &Services, tools: &Path, models: &Path) -> Result {
     let mut cargo = sh::cargo();
     cargo
-        .args(["test", "--locked", "--workspace", "--all-features", "--no-fail-fast"])
+        .args(["--config", GUARD, "test", "--locked", "--workspace", "--all-features", "--no-fail-fast"])
         .envs(services.environment())
         .env(tools::VARIABLE, tools)
         .env(model::VARIABLE, models);

@@ -34,7 +34,13 @@ const NAMED_ERRORS: usize = 5;
 /// The types are in the namespace `Mcp`; principals are `User` and `Service` with parents of type `Role`, the
 /// resource `audit_log` is an `AuditLog`, and an action's name is its permission.
 #[derive(Clone)]
-pub struct CedarSchema(Arc<Schema>);
+pub struct CedarSchema(Arc<Declared>);
+
+struct Declared {
+    schema: Schema,
+    /// By name: parsing one takes Cedar longer than to evaluate a policy.
+    types: HashMap<String, EntityTypeName>,
+}
 
 impl CedarSchema {
     /// The schema that is shipped: everything the platform does.
@@ -51,9 +57,20 @@ impl CedarSchema {
     /// [`InvalidInput`](mcp_core::ErrorKind::InvalidInput) that names line and column.
     pub fn parse(text: &str) -> Result<Self> {
         match Schema::from_cedarschema_str(text) {
-            Ok((schema, _)) => Ok(Self(Arc::new(schema))),
+            Ok((schema, _)) => {
+                let of_actions = schema.actions().map(EntityUid::type_name);
+                let all = schema.entity_types().chain(of_actions);
+                let types = all.map(|kind| (kind.to_string(), kind.clone())).collect();
+                Ok(Self(Arc::new(Declared { schema, types })))
+            }
             Err(error) => Err(bad("schema", located("the schema", text, &error))),
         }
+    }
+
+    fn uid(&self, kind: &str, id: &str) -> std::result::Result<EntityUid, String> {
+        let name = format!("Mcp::{kind}");
+        let kind = self.0.types.get(&name).ok_or_else(|| format!("the schema declares no `{name}`"))?;
+        Ok(EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id)))
     }
 }
 
@@ -99,7 +116,7 @@ impl CedarPolicy {
                 format!("the text has {count} policies; it may have 1 to {MAX_POLICIES}"),
             ));
         }
-        let validator = Validator::new(Schema::clone(&schema.0));
+        let validator = Validator::new(schema.0.schema.clone());
         let found = validator.validate(&policies, ValidationMode::Strict);
         let named: Vec<_> = found
             .validation_errors()
@@ -135,11 +152,11 @@ impl CedarPolicy {
             PrincipalKind::User => "User",
             _ => "Service",
         };
-        let principal = uid(kind, subject.id.as_str())?;
-        let action = uid("Action", access.action.as_str())?;
-        let resource = uid(&type_name(access.resource.kind.as_str()), &access.resource.id)?;
+        let principal = self.schema.uid(kind, subject.id.as_str())?;
+        let action = self.schema.uid("Action", access.action.as_str())?;
+        let resource = self.schema.uid(&type_name(access.resource.kind.as_str()), &access.resource.id)?;
 
-        let roles = subject.roles.iter().map(|role| uid("Role", role.as_str()));
+        let roles = subject.roles.iter().map(|role| self.schema.uid("Role", role.as_str()));
         let permissions = subject.permissions.iter().map(|held| text(held.as_str()));
         let of_principal = HashMap::from([
             ("id".to_owned(), text(subject.id.as_str())),
@@ -154,12 +171,12 @@ impl CedarPolicy {
             Entity::new(resource.clone(), of_resource, HashSet::new()).map_err(|error| error.to_string())?,
         ];
         let entities =
-            Entities::from_entities(entities, Some(&self.schema.0)).map_err(|error| chain(&error))?;
+            Entities::from_entities(entities, Some(&self.schema.0.schema)).map_err(|error| chain(&error))?;
 
         let mut context = attributes(&access.context)?;
         context.insert("permitted".to_owned(), RestrictedExpression::new_bool(request.permitted()));
         let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
-        let query = Request::new(principal, action, resource, context, Some(&self.schema.0));
+        let query = Request::new(principal, action, resource, context, Some(&self.schema.0.schema));
         Ok((query.map_err(|error| chain(&error))?, entities))
     }
 
@@ -180,11 +197,6 @@ impl fmt::Debug for CedarPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CedarPolicy({} policies)", self.policies.num_of_policies())
     }
-}
-
-fn uid(kind: &str, id: &str) -> std::result::Result<EntityUid, String> {
-    let kind = EntityTypeName::from_str(&format!("Mcp::{kind}")).map_err(|error| error.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
 /// `audit_log` is an `AuditLog`.
