@@ -6,13 +6,14 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use mcp_core::{
     ErrorKind, Result,
     sse::{Event, Parser},
 };
 use serde_json::value::RawValue;
 
-use super::{Inner, plain::Body, wire};
+use super::{Inner, wire};
 use crate::{
     jsonrpc::{Envelope, Fault, Shape, code},
     upstream::{Downstream, Reply, message, splice},
@@ -39,7 +40,7 @@ enum Step {
 
 impl Conversation<'_> {
     /// Reads the reply out of the response to the call's POST.
-    pub(super) async fn read(&self, response: Response<Body>) -> Result<Reply> {
+    pub(super) async fn read(&self, response: Response<Incoming>) -> Result<Reply> {
         if response.status() == StatusCode::OK && wire::is_type(&response, "text/event-stream") {
             return self.read_stream(response).await;
         }
@@ -67,7 +68,7 @@ impl Conversation<'_> {
         Err(self.inner.error(kind, &why))
     }
 
-    async fn read_stream(&self, response: Response<Body>) -> Result<Reply> {
+    async fn read_stream(&self, response: Response<Incoming>) -> Result<Reply> {
         let mut body = response.into_body();
         let mut parser = Parser::new(self.inner.limits.message);
         let mut asked = FuturesUnordered::new();
@@ -117,7 +118,7 @@ impl Conversation<'_> {
     }
 
     /// Goes on after the last event of a stream that ended without the reply, where it can be resumed.
-    async fn resume(&self, parser: &mut Parser, attempt: u32) -> Result<Body> {
+    async fn resume(&self, parser: &mut Parser, attempt: u32) -> Result<Incoming> {
         let broke_off = || self.inner.error(ErrorKind::Upstream, "ended its stream without an answer");
         let last_id = parser.last_id.clone().ok_or_else(broke_off)?;
         if attempt > RESUMES || self.inner.stateless() {

@@ -4,7 +4,6 @@
 //! begun anew when the server has forgotten it.
 
 mod conversation;
-mod plain;
 mod session;
 mod subscription;
 mod wire;
@@ -21,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use mcp_core::{Error, ErrorKind, Result, Scope};
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, watch};
@@ -30,7 +30,6 @@ pub use wire::HttpClient;
 
 use self::{
     conversation::Conversation,
-    plain::Body,
     session::{Guest, Session},
     wire::Endpoint,
 };
@@ -232,13 +231,13 @@ impl Inner {
         }
     }
 
-    async fn get(&self, after: Option<&str>) -> Result<Response<Body>> {
+    async fn get(&self, after: Option<&str>) -> Result<Response<Incoming>> {
         let mut request = self.endpoint.get(after);
         self.guest().put_headers(request.headers_mut());
         self.send(request).await
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
         self.client.send(request).await.map_err(|failure| {
             if failure.unreachable {
                 // Whoever owns the connection finds out when the server is back.

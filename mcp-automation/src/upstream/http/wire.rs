@@ -1,15 +1,15 @@
 //! Requests and responses of streamable HTTP, without their meaning.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
-    uri::Scheme,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -18,8 +18,6 @@ use hyper_util::{
 use mcp_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-use super::plain::{Body, Plain};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -32,10 +30,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// Server certificates are checked against the public roots.
 #[derive(Debug, Clone)]
-pub struct HttpClient {
-    plain: Plain,
-    tls: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-}
+pub struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl HttpClient {
     /// A pool that gives up connecting after 10 s and keeps idle connections for 60 s.
@@ -47,31 +42,27 @@ impl HttpClient {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(Duration::from_secs(10)));
-        let plain = Plain::new(tcp.clone());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = rustls_roots(provider)?;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(roots)
-            .https_only()
+            .https_or_http()
             .enable_http1()
             .enable_http2()
             .wrap_connector(tcp);
-        let tls = Client::builder(TokioExecutor::new())
+        let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(64)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Ok(Self { plain, tls })
+        Ok(Self(client))
     }
 
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, Failure> {
-        if request.uri().scheme() == Some(&Scheme::HTTP) {
-            return self.plain.send(request).await;
-        }
-        let response = self.tls.request(request).await;
-        response
-            .map(|response| response.map(Body::from))
-            .map_err(|error| Failure { unreachable: error.is_connect(), source: error.into() })
+    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        self.0
+            .request(request)
+            .await
+            .map_err(|error| Failure { unreachable: error.is_connect(), source: error })
     }
 }
 
@@ -79,7 +70,7 @@ impl HttpClient {
 pub(super) struct Failure {
     /// No connection could be made, so the request was not sent.
     pub(super) unreachable: bool,
-    pub(super) source: Box<dyn StdError + Send + Sync>,
+    pub(super) source: hyper_util::client::legacy::Error,
 }
 
 fn rustls_roots(provider: Arc<rustls::crypto::CryptoProvider>) -> Result<rustls::ClientConfig> {
@@ -184,7 +175,7 @@ pub(super) fn is_type<B>(response: &Response<B>, wanted: &str) -> bool {
 }
 
 /// Reads a whole body of at most `limit` bytes; `Err(true)` where it was larger.
-pub(super) async fn whole(body: Body, limit: usize) -> std::result::Result<Bytes, bool> {
+pub(super) async fn whole(body: Incoming, limit: usize) -> std::result::Result<Bytes, bool> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) => Err(error.is::<http_body_util::LengthLimitError>()),
